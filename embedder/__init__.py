@@ -1,0 +1,1 @@
+"""Galaxies in, vectors out: sources, recipes, model adapters and the pipeline. Imports `shared` only."""

@@ -1,0 +1,78 @@
+"""One object as one instrument saw it: what every source yields and every recipe takes.
+
+Imports numpy only, so that a source can be opened without loading a model library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.contracts import Modality
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Fluxes of one object in several bands.
+
+    flux: `(band, y, x) float32`, in the survey's own unit; scale: arcsec per pixel;
+    mask: same shape as flux, True where a pixel is clean, or None when the survey gives none.
+    """
+
+    bands: tuple[str, ...]
+    flux: Floats
+    scale: float
+    mask: Bools | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Flux density of one object against wavelength.
+
+    flux, ivar, wavelength: `(sample,) float32`; wavelength in Angstrom, observed frame, increasing;
+    mask: True where a sample is clean.
+    """
+
+    flux: Floats
+    ivar: Floats
+    wavelength: Floats
+    mask: Bools
+
+
+Observation = Image | Spectrum
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One object: its id, its row within the pinned revision, and what was observed."""
+
+    object_id: str
+    row: int
+    observation: Observation
+
+
+class Source(Protocol):
+    """A dataset at one revision, readable by row range without reading what comes before it."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in the pinned revision, before any filter."""
+        ...
+
+    def read(self, modality: Modality, start: int, stop: int) -> Iterator[Sample]:
+        """Yield the samples of rows `start <= row < stop`, in row order.
+
+        Raises a `shared.errors.BadInput` naming file and row for a value that cannot be read.
+        """
+        ...
+
+    def labels(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
+        """Label columns of rows `start <= row < stop`, each `(stop - start,)`; NaN where unknown."""
+        ...

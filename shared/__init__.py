@@ -1,0 +1,1 @@
+"""The contracts both services sign: names, specifications, keys, vectors, the object store."""

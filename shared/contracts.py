@@ -1,0 +1,349 @@
+"""The specifications both services sign: frozen, versioned, validated, and digested from their content.
+
+Imports pydantic only. A specification's digest covers its identity: what would change the vectors or
+the numbers. Where the bytes happen to lie (`DatasetRef.location`) and hints for scheduling do not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from shared.names import Digest, Name, Revision, Sha256
+
+Kind = Literal["image", "spectrum"]
+SourceKind = Literal["parquet", "hub", "mocksky"]
+Pooling = Literal["cls", "mean", "patch-mean", "spatial-mean"]
+PairPolicy = Literal["crossmodal", "intramodal", "all"]
+
+
+class Contract(BaseModel):
+    """A frozen value that refuses unknown fields and knows its own digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset()
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that decide the content, as plain JSON values."""
+        names = (name for name in type(self).model_fields if name not in self.NOT_IDENTITY)
+        return {name: _plain(getattr(self, name)) for name in names}
+
+    @property
+    def digest(self) -> str:
+        """128 bits of the SHA-256 of the identity's canonical JSON, as 32 hexadecimal digits."""
+        canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+    def to_json(self) -> bytes:
+        """The whole record as UTF-8 JSON; the same value always gives the same bytes."""
+        return self.model_dump_json(indent=1).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Contract):
+        return value.identity()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+class Modality(Contract):
+    """One way of seeing the objects of a dataset, and how it becomes model input.
+
+    bands: the bands shown, blue to red: three, or one shown as grey; none for a spectrum.
+    field_arcsec: angular size of the centre patch that is shown; None shows the whole image.
+    scale_arcsec: arcsec per pixel, used only where the table carries no `scale`.
+    """
+
+    name: Name
+    kind: Kind
+    column: str = Field(min_length=1, max_length=128)
+    recipe: Name
+    bands: tuple[str, ...] = ()
+    field_arcsec: float | None = Field(default=None, gt=0)
+    scale_arcsec: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _bands_fit_kind(self) -> Self:
+        if self.kind == "image" and len(self.bands) not in (1, 3):
+            raise ValueError(f"an image is shown by one band or by three, blue to red, not {len(self.bands)}")
+        return self
+
+
+class DatasetRef(Contract):
+    """A dataset at one revision: its first `rows` rows.
+
+    revision: a commit, a content hash, or a simulation's version and seed; never a branch name.
+    location: where the bytes are: a folder, a hub id, or a simulation's seed. Not identity.
+    id_column: the column of object ids; None: the row's position within the revision and split is the id.
+    """
+
+    NOT_IDENTITY = frozenset({"location"})
+
+    name: Name
+    revision: Revision
+    source: SourceKind
+    location: str
+    split: Name = "train"
+    id_column: str | None = None
+    rows: int = Field(gt=0)
+    simulated: bool = False
+
+
+class ModelRef(Contract):
+    """One checkpoint, pinned: all that a worker needs to load it.
+
+    revision: the commit, or the release of a package that carries the weights; never a branch name.
+    parameters: number of parameters, in millions. part_rows: rows of one part, about a minute of work.
+    """
+
+    NOT_IDENTITY = frozenset({"parameters", "part_rows"})
+
+    name: Name
+    family: Name
+    adapter: Name
+    checkpoint: str = Field(min_length=1, max_length=200)
+    revision: Revision
+    pooling: Pooling
+    takes: Kind = "image"
+    parameters: float = Field(gt=0)
+    part_rows: int = Field(default=256, gt=0)
+
+
+class EmbeddingSpec(Contract):
+    """What makes one embedding: the job, and the name of its result."""
+
+    version: Literal[1] = 1
+    dataset: DatasetRef
+    modality: Modality
+    model: ModelRef
+    layer: Name = "final"
+    dtype: Literal["float32"] = "float32"
+
+    def parts(self) -> int:
+        """Number of parts the job is cut into."""
+        return -(-self.dataset.rows // self.model.part_rows)
+
+    def part_range(self, index: int) -> tuple[int, int]:
+        """First row and one past the last row of part `index`."""
+        start = index * self.model.part_rows
+        return start, min(start + self.model.part_rows, self.dataset.rows)
+
+    @property
+    def label(self) -> str:
+        """A short name for people: `mocksky/hsc/efficientnet-lite0`."""
+        tail = "" if self.layer == "final" else f"/{self.layer}"
+        return f"{self.dataset.name}/{self.modality.name}/{self.model.name}{tail}"
+
+
+class PairSpec(Contract):
+    """Two embeddings of the same dataset; unordered: `A|B` is `B|A`."""
+
+    version: Literal[1] = 1
+    left: EmbeddingSpec
+    right: EmbeddingSpec
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_order(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "left" in data and "right" in data:
+            sides = [EmbeddingSpec.model_validate(data[side]) for side in ("left", "right")]
+            sides.sort(key=lambda side: (side.label, side.digest))
+            return {**data, "left": sides[0], "right": sides[1]}
+        return data
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        ours, theirs = self.left.dataset, self.right.dataset
+        if (ours.name, ours.revision) != (theirs.name, theirs.revision):
+            raise ValueError(f"a pair is of one dataset, not of {ours.name} and {theirs.name}")
+        if self.left.digest == self.right.digest:
+            raise ValueError("a pair is of two embeddings, not of one with itself")
+        return self
+
+    @property
+    def kind(self) -> Literal["crossmodal", "intramodal", "other"]:
+        """`crossmodal`: one model, two modalities; `intramodal`: one family, one modality; else `other`."""
+        same_modality = self.left.modality.name == self.right.modality.name
+        if self.left.model.name == self.right.model.name and not same_modality:
+            return "crossmodal"
+        return "intramodal" if same_modality and self.left.model.family == self.right.model.family else "other"
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        return f"{self.left.label}|{self.right.label}"
+
+
+class Scoring(Contract):
+    """How pairs are scored.
+
+    k: neighbours counted. permutations: relabellings drawn for the null. resamples: bootstrap draws over
+    objects. confidence: of the interval. seed: of both.
+    """
+
+    metrics: tuple[Name, ...] = ("mknn",)
+    k: int = Field(default=10, ge=1, le=1000)
+    permutations: int = Field(default=1000, ge=99, le=100_000)
+    resamples: int = Field(default=1000, ge=99, le=100_000)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("metrics")
+    @classmethod
+    def _some_metric(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        if not metrics:
+            raise ValueError("at least one metric is needed")
+        return tuple(dict.fromkeys(metrics))
+
+
+class ScoreSpec(Contract):
+    """What makes one score."""
+
+    version: Literal[1] = 1
+    pair: PairSpec
+    scoring: Scoring = Scoring()
+
+
+class Part(Contract):
+    """The receipt of one stored part: rows `start` to `stop` of the dataset, less those dropped.
+
+    dropped: objects left out, by reason. repaired: values mended, by kind. seconds: wall time.
+    """
+
+    index: int = Field(ge=0)
+    start: int = Field(ge=0)
+    stop: int = Field(gt=0)
+    key: str
+    rows: int = Field(ge=0)
+    dimension: int = Field(gt=0)
+    size: int = Field(gt=0, description="bytes")
+    sha256: Sha256
+    dropped: dict[str, int] = {}
+    repaired: dict[str, int] = {}
+    seconds: float = Field(ge=0)
+    worker: str
+
+
+class Manifest(Contract):
+    """The proof that an embedding is whole: its parts with their hashes. Written last."""
+
+    version: Literal[1] = 1
+    spec: EmbeddingSpec
+    rows: int = Field(gt=0, description="vectors, all parts together")
+    dimension: int = Field(gt=0)
+    parts: tuple[Part, ...]
+    dropped: dict[str, int] = {}
+    repaired: dict[str, int] = {}
+    packages: dict[str, str] = {}
+    device: str
+    created_at: str
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if [part.index for part in self.parts] != list(range(self.spec.parts())):
+            raise ValueError("the manifest must name every part once, in order")
+        if sum(part.rows for part in self.parts) != self.rows:
+            raise ValueError("the rows of the parts do not add up to the manifest's")
+        return self
+
+
+class Interval(Contract):
+    """A percentile interval at `confidence`."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+class MetricResult(Contract):
+    """One metric of one pair, with what it is worth.
+
+    chance: the value expected of unrelated embeddings. p_value: (1 + #{null >= value})/(permutations + 1).
+    standard_error: jackknife over objects.
+    """
+
+    metric: Name
+    metric_version: int
+    value: float
+    chance: float
+    null_mean: float
+    null_std: float
+    p_value: float = Field(gt=0, le=1)
+    interval: Interval
+    standard_error: float
+
+
+class Provenance(Contract):
+    """Where a number comes from: manifests by SHA-256, packages, time."""
+
+    left_manifest: Sha256
+    right_manifest: Sha256
+    packages: dict[str, str]
+    seconds: float
+    threads: int
+    created_at: str
+    worker: str
+
+
+class ScoreRecord(Contract):
+    """The record of one pair. left_objects, right_objects: sizes; objects: how many the two share.
+
+    per_object: key of the Parquet table (object_id, and one column per metric) of per-object values.
+    """
+
+    version: Literal[1] = 1
+    spec: ScoreSpec
+    left_objects: int
+    right_objects: int
+    objects: int
+    metrics: dict[str, MetricResult]
+    per_object: str
+    provenance: Provenance
+
+
+class Failure(Contract):
+    """Why a job or a pair ended without a result. It is kept, and shown. work: digest of the job or score."""
+
+    version: Literal[1] = 1
+    work: Digest
+    label: str
+    code: str
+    wrong: str
+    expected: str = ""
+    remedy: str = ""
+    attempts: int = Field(ge=1)
+    worker: str
+    at: str
+
+
+class Study(Contract):
+    """A study as accepted: every revision resolved, every job and pair expanded. Its digest is its id.
+
+    pairs: indices into `embeddings`.
+    """
+
+    NOT_IDENTITY = frozenset({"title", "created_at"})
+
+    version: Literal[1] = 1
+    title: str = ""
+    created_at: str
+    embeddings: tuple[EmbeddingSpec, ...]
+    pairs: tuple[tuple[int, int], ...]
+    scoring: Scoring
+
+    @property
+    def id(self) -> str:
+        """The study's id: the same request gives the same study."""
+        return self.digest
+
+    def scores(self) -> tuple[ScoreSpec, ...]:
+        """The scores wanted, in the order of `pairs`."""
+        pairs = (PairSpec(left=self.embeddings[a], right=self.embeddings[b]) for a, b in self.pairs)
+        return tuple(ScoreSpec(pair=pair, scoring=self.scoring) for pair in pairs)

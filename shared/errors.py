@@ -1,0 +1,173 @@
+"""The error tree: what went wrong, what was expected, what to do.
+
+SameSkyError
++-- Retryable            may pass if tried again; retried a bounded number of times
+|   +-- StoreUnavailable     the object store did not answer
+|   +-- BrokerUnavailable    Redis did not answer
+|   +-- HubUnavailable       the model or dataset hub did not answer
+|   +-- OutOfMemory          the device had no room for a batch of one
+|   +-- LeaseLost            another worker holds the work now
++-- Permanent            will fail the same way again; never retried
+    +-- BadInput             refused at the door
+    |   +-- UnknownName          no such model, dataset, modality, recipe, metric (near names are suggested)
+    |   +-- BadName              a name or object id that cannot become a key
+    |   +-- BadStudy             a study that contradicts itself; the field is named
+    |   +-- BadTable             a file that cannot be read as a table: truncated, not Parquet
+    |   +-- BadSetting           a setting that cannot be used
+    |   +-- MissingColumn        a column the dataset should have
+    |   +-- MissingBand          a band the recipe needs
+    |   +-- EmptyDataset         no rows, or no object that survived preparation
+    |   +-- DuplicateObjectIds   an object id that stands twice
+    |   +-- NotFinite            NaN or infinity where a number was promised
+    |   +-- ZeroVector           a vector without a direction
+    |   +-- TooFewObjects        k >= n, or too few objects for a metric
+    +-- ObjectMissing        no object at this key
+    +-- Corrupt              what was stored is not what was written
+    |   +-- MissingPart          a manifest names a part that is not there
+    |   +-- AlteredPart          a part whose SHA-256 is not the manifest's
+    |   +-- BadRecord            a stored JSON record that does not follow its contract
+    +-- CheckpointUnavailable  a gated, missing or unreadable checkpoint
+    +-- Stopped              the work killed its worker, or ran past its limit, too often
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+
+class SameSkyError(Exception):
+    """An error for people. `wrong` says what was wrong, `expected` what should have been, `remedy` what to do."""
+
+    def __init__(self, wrong: str, expected: str = "", remedy: str = "") -> None:
+        self.wrong, self.expected, self.remedy = wrong, expected, remedy
+        super().__init__(wrong, expected, remedy)
+
+    @property
+    def code(self) -> str:
+        """The name of the error in records and HTTP bodies: `UnknownName` is `unknown-name`."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
+
+    def __str__(self) -> str:
+        expected = f"expected {self.expected}" if self.expected else ""
+        return "; ".join(part for part in (self.wrong, expected, self.remedy) if part)
+
+
+class Retryable(SameSkyError):
+    """May pass if tried again."""
+
+
+class StoreUnavailable(Retryable):
+    """The object store did not answer."""
+
+
+class BrokerUnavailable(Retryable):
+    """Redis did not answer."""
+
+
+class HubUnavailable(Retryable):
+    """The model or dataset hub did not answer."""
+
+
+class OutOfMemory(Retryable):
+    """The device had no room for a batch of one."""
+
+
+class LeaseLost(Retryable):
+    """Another worker holds the work now."""
+
+
+class Permanent(SameSkyError):
+    """Will fail the same way again."""
+
+
+class BadInput(Permanent):
+    """Refused at the door."""
+
+
+class UnknownName(BadInput):
+    """No such model, dataset, modality, recipe or metric."""
+
+    @classmethod
+    def of(cls, kind: str, name: str, known: Iterable[str]) -> UnknownName:
+        """The error for `name`, with near names suggested, or all of them when few and none is near."""
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if near:
+            remedy = f"did you mean {' or '.join(near)}?"
+        else:
+            remedy = f"known: {', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+        return cls(f"there is no {kind} {name!r}", f"a known {kind}", remedy)
+
+
+class BadName(BadInput):
+    """A name or object id that cannot become a key."""
+
+
+class BadStudy(BadInput):
+    """A study that contradicts itself."""
+
+
+class BadTable(BadInput):
+    """A file that cannot be read as a table."""
+
+
+class BadSetting(BadInput):
+    """A setting that cannot be used."""
+
+
+class MissingColumn(BadInput):
+    """A column the dataset should have."""
+
+
+class MissingBand(BadInput):
+    """A band the recipe needs."""
+
+
+class EmptyDataset(BadInput):
+    """No rows, or no object that survived preparation."""
+
+
+class DuplicateObjectIds(BadInput):
+    """An object id that stands twice."""
+
+
+class NotFinite(BadInput):
+    """NaN or infinity where a number was promised."""
+
+
+class ZeroVector(BadInput):
+    """A vector without a direction."""
+
+
+class TooFewObjects(BadInput):
+    """k >= n, or too few objects for a metric."""
+
+
+class ObjectMissing(Permanent):
+    """No object at this key."""
+
+
+class Corrupt(Permanent):
+    """What was stored is not what was written."""
+
+
+class MissingPart(Corrupt):
+    """A manifest names a part that is not there."""
+
+
+class AlteredPart(Corrupt):
+    """A part whose SHA-256 is not the manifest's."""
+
+
+class BadRecord(Corrupt):
+    """A stored JSON record that does not follow its contract."""
+
+
+class CheckpointUnavailable(Permanent):
+    """A gated, missing or unreadable checkpoint."""
+
+
+class Stopped(Permanent):
+    """The work killed its worker, or ran past its limit, too often."""
