@@ -5,6 +5,7 @@ SameSkyError
 |   +-- StoreUnavailable     the object store did not answer
 |   +-- BrokerUnavailable    Redis did not answer
 |   +-- HubUnavailable       the model or dataset hub did not answer
+|   +-- ApiUnavailable       the api did not answer
 |   +-- OutOfMemory          the device had no room for a batch of one
 |   +-- LeaseLost            another worker holds the work now
 +-- Permanent            will fail the same way again; never retried
@@ -28,6 +29,7 @@ SameSkyError
     |   +-- BadRecord            a stored JSON record that does not follow its contract
     +-- CheckpointUnavailable  a gated, missing or unreadable checkpoint
     +-- Stopped              the work killed its worker, or ran past its limit, too often
+    +-- Unexpected           an error that nobody named: a fault of ours
 """
 
 from __future__ import annotations
@@ -68,6 +70,10 @@ class BrokerUnavailable(Retryable):
 
 class HubUnavailable(Retryable):
     """The model or dataset hub did not answer."""
+
+
+class ApiUnavailable(Retryable):
+    """The api did not answer."""
 
 
 class OutOfMemory(Retryable):
@@ -171,3 +177,18 @@ class CheckpointUnavailable(Permanent):
 
 class Stopped(Permanent):
     """The work killed its worker, or ran past its limit, too often."""
+
+
+class Unexpected(Permanent):
+    """An error that nobody named: a fault of ours."""
+
+
+def error_kinds() -> dict[str, type[SameSkyError]]:
+    """Every class of the tree, by its code: how an error crosses the wire and is the same error again."""
+    kinds: dict[str, type[SameSkyError]] = {}
+    waiting: list[type[SameSkyError]] = [SameSkyError]
+    while waiting:
+        kind = waiting.pop()
+        kinds[kind("").code] = kind
+        waiting += kind.__subclasses__()
+    return kinds

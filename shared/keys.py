@@ -6,6 +6,8 @@ specification was made, so no key can leave its prefix.
 
 from __future__ import annotations
 
+import re
+
 from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec
 from shared.names import check_digest, check_name
 
@@ -44,6 +46,12 @@ def part_receipt(spec: EmbeddingSpec, attempt: str, index: int) -> str:
     return f"{attempts_prefix(spec)}{check_name(attempt)}/part-{index:05d}.json"
 
 
+def receipt_index(key: str) -> int | None:
+    """The index of the part whose receipt is at `key`; None when `key` is of something else."""
+    found = re.search(r"/part-(\d{5,})\.json$", key)
+    return int(found[1]) if found else None
+
+
 def neighbours(embedding_digest: str, id_set_digest: str, k: int) -> str:
     """The cached (n, k) neighbour table of one embedding, restricted to a set of objects."""
     return f"neighbours/{check_digest(embedding_digest)}/{check_digest(id_set_digest)}/k{k}/table.parquet"
@@ -72,3 +80,23 @@ def score_failure(spec: ScoreSpec) -> str:
 def study(study_id: str) -> str:
     """A study as accepted."""
     return f"{STUDIES}{check_digest(study_id)}.json"
+
+
+def of_dataset(room: str, dataset: str | None) -> str:
+    """The prefix of EMBEDDINGS or SCORES that holds one dataset, or all of them."""
+    return f"{room}{check_name(dataset)}/" if dataset else room
+
+
+def study_id(key: str) -> str:
+    """The id of the study kept at `key`."""
+    return key.removeprefix(STUDIES).removesuffix(".json")
+
+
+def is_manifest(key: str) -> bool:
+    """Whether a key under EMBEDDINGS is a manifest's."""
+    return key.endswith("/manifest.json")
+
+
+def is_score(key: str) -> bool:
+    """Whether a key under SCORES is a score record's, and not its objects' or a failure's."""
+    return key.endswith(".json") and not key.endswith(".failure.json")

@@ -38,7 +38,8 @@ def check_object_id(object_id: str) -> str:
     """
     if not 0 < len(object_id) <= _LONGEST_OBJECT_ID:
         raise BadName(f"an object id of {len(object_id)} characters", f"1 to {_LONGEST_OBJECT_ID} characters")
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in object_id):
+    # isprintable is one fast look at the whole id; only what fails it is looked at character by character
+    if not object_id.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs") for c in object_id):
         raise BadName(f"the object id {object_id!r} has control characters", "printable characters")
     return object_id
 

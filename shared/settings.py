@@ -46,6 +46,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("SAMESKY_STEP_LIMIT_SECONDS", "1800", "s", "a part or a score that runs longer is ended"),
     Setting("SAMESKY_ATTEMPTS", "3", "starts", "starts of one part or score before it is failed"),
     Setting("SAMESKY_WAIT_SECONDS", "60", "s", "how long a starting process waits for Redis and the object store"),
+    Setting("SAMESKY_HEARTBEAT_FILE", "", "", "file a worker touches while it consumes; empty means none"),
     Setting("SAMESKY_LOG_FORMAT", "text", "", "text or json"),
     Setting("SAMESKY_LOG_LEVEL", "info", "", "debug, info, warning or error"),
 )
@@ -74,6 +75,7 @@ class Settings:
     step_limit_seconds: int
     attempts: int
     wait_seconds: int
+    heartbeat_file: Path | None
     log_format: str
     log_level: str
 

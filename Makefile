@@ -1,0 +1,60 @@
+# Same verbs by hand and in CI. `make help` lists them.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test check readme format bench containers-check constraints clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## make .venv with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing into $(VENV): a few minutes the first time"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+demo: install ## everything on this machine: a study of a simulated sky on real weights
+	$(BIN)/samesky demo
+
+up: install ## Redis, embedder, scorer, reconciler and api on this machine, until Ctrl-C
+	$(BIN)/samesky up
+
+test: install ## all tests, against real embedded servers
+	$(BIN)/python -m pytest
+
+check: install ## style, types, layers, README tables
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/tables.py --check
+
+readme: install ## write the README's tables anew from the code
+	$(BIN)/python docs/tables.py
+
+format: install ## put the code into its standard form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install ## ratios against plain implementations, measured in one run
+	$(BIN)/python -m benchmarks
+
+containers-check: ## build the images, run a study in containers, and see that its scores survive
+	docker/check
+
+constraints: ## pin anew every package, from a fresh environment
+	$(PYTHON) -m venv build/pin
+	build/pin/bin/python -m pip install --quiet '.[dev]'
+	{ echo "# Every package this project may install, pinned. Regenerate: make constraints"; \
+	  build/pin/bin/python -m pip list --format=freeze --exclude samesky --exclude pip --exclude setuptools \
+	  | sed 's/+cpu$$//' | sort -f; } > constraints.txt
+
+clean: ## remove .venv and what tools left; keeps samesky-data
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

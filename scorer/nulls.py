@@ -1,0 +1,84 @@
+"""What a score would be if the two embeddings had nothing to do with each other.
+
+Imports numpy only. The null relabels one side's objects at random: of its neighbour table, so that no neighbour is
+ever searched again. Counts here are T = n k MKNN, whole numbers, so that ties with the observed one are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+Table = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.int64]
+
+_SLOTS_PER_EDGE = 16
+
+
+def chance_of_mknn(n: int, k: int) -> float:
+    """The MKNN expected of unrelated embeddings of n objects: k/(n - 1), exactly."""
+    return k / (n - 1)
+
+
+def p_value(observed: float, null: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> float:
+    """One-sided: (1 + #{null >= observed})/(K + 1), never zero (Phipson & Smyth 2010). null: `(K,)`."""
+    return (1 + int(np.count_nonzero(null >= observed))) / (len(null) + 1)
+
+
+def count_relabelled(left: Table, right: Table, permutations: Iterable[npt.NDArray[np.int64]]) -> Counts:
+    """T for each relabelling: `(K,)`. left, right: neighbour tables `(n, k)` of the same objects.
+
+    A permutation p `(n,)` gives object i of the left the place of object p[i] on the right: T counts the edges
+    (i, j) of the left graph for which (p[i], p[j]) is an edge of the right one.
+    """
+    n, k = left.shape
+    # Most edges are no edge after relabelling. A table of slots says so at once, at the cost of some false alarms
+    # (1 in 16, at most), which are then looked up. An edge's slot is the sum of its ends' random numbers.
+    mask = (1 << (_SLOTS_PER_EDGE * n * k - 1).bit_length()) - 1
+    source, target = np.random.default_rng(0).integers(0, mask + 1, size=(2, n), dtype=np.int64)
+    taken = np.zeros(mask + 1, dtype=bool)
+    taken[(source[:, None] + target[right]) & mask] = True
+
+    def count(p: npt.NDArray[np.int64]) -> int:
+        slots = (source[p][:, None] + target[p][left]) & mask
+        start, column = np.divmod(np.flatnonzero(taken[slots]), k)
+        return int(np.count_nonzero(right[p[start]] == p[left[start, column]][:, None]))
+
+    return np.fromiter((count(p) for p in permutations), dtype=np.int64)
+
+
+def moments_of_null(left: Table, right: Table) -> tuple[float, float]:
+    """Mean and standard deviation of MKNN over all n! relabellings, exactly. left, right: tables `(n, k)`.
+
+    From the first two moments of the quadratic assignment statistic T (Mantel 1967): edges taken two at a time,
+    by how many ends they share.
+    """
+    n, k = left.shape
+    first, second = _edge_pairs(left), _edge_pairs(right)
+    products = [a * b for a, b in zip(first, second, strict=True)]
+    same, turned, from_one, to_one, in_line, apart = products
+    square = sum(
+        Fraction(count, math.perm(n, ends))
+        for count, ends in ((same + turned, 2), (from_one + to_one + 2 * in_line, 3), (apart, 4))
+        if count  # n < ends leaves no such pair of edges, and nothing to divide
+    )
+    mean = Fraction((n * k) ** 2, math.perm(n, 2))
+    return float(mean / (n * k)), math.sqrt(square - mean**2) / (n * k)
+
+
+def _edge_pairs(table: Table) -> tuple[int, int, int, int, int, int]:
+    """Ordered pairs of edges that are the same, each other's reverse, share their start, share their end, follow
+    one another (counted one way), and share nothing."""
+    n, k = table.shape
+    edges = n * k
+    start, end = np.repeat(np.arange(n, dtype=np.int64), k), table.reshape(-1).astype(np.int64)
+    turned = int(np.isin(end * n + start, start * n + end).sum())
+    popularity = np.bincount(end, minlength=n).astype(object)  # Python integers: no sum overflows
+    from_one = edges * k - edges
+    to_one = int((popularity**2).sum()) - edges
+    in_line = k * edges - turned
+    return edges, turned, from_one, to_one, in_line, edges**2 - edges - turned - from_one - to_one - 2 * in_line

@@ -1,0 +1,122 @@
+"""What there is: models and datasets to choose from, and the embeddings that are whole."""
+
+from __future__ import annotations
+
+from flask import Response
+from pydantic import BaseModel, Field
+
+from embedder.catalogue.datasets import known_datasets
+from embedder.catalogue.models import known_models, listed_models
+from embedder.catalogue.rows import DatasetRow, ModelRow
+from services.api.endpoint import Endpoint
+from services.api.paging import Key, Page, PageQuery, cut_page, page_response
+from services.studies import Studies
+from shared.contracts import Manifest
+
+
+class ModelQuery(PageQuery):
+    """Which models. A family that is not listed by default, such as `fake`, is found by its name."""
+
+    family: str | None = None
+
+
+class EmbeddingQuery(PageQuery):
+    """Which embeddings."""
+
+    dataset: str | None = None
+    modality: str | None = None
+    model: str | None = None
+    family: str | None = None
+
+
+class EmbeddingRow(BaseModel):
+    """One whole embedding. embedding: its digest. parameters: millions. dropped, repaired: objects, values, by kind."""
+
+    embedding: str
+    dataset: str
+    dataset_revision: str
+    simulated: bool
+    modality: str
+    recipe: str
+    model: str
+    family: str
+    parameters: float
+    revision: str
+    layer: str
+    rows: int = Field(description="vectors")
+    dimension: int
+    parts: int
+    dropped: dict[str, int]
+    repaired: dict[str, int]
+    device: str
+    created_at: str
+
+    @property
+    def key(self) -> Key:
+        """The row's place: by dataset, modality, family and size; unique by digest."""
+        return (self.dataset, self.modality, self.family, self.parameters, self.embedding)
+
+
+def list_models(_: Studies, query: ModelQuery) -> Response:
+    """Models, family by family, small to large."""
+    rows = listed_models() if query.family is None else known_models().values()
+    wanted = [row for row in rows if query.family in (None, row.family)]
+    page, following = cut_page(
+        wanted, lambda row: (row.family, row.parameters, row.name), limit=query.limit, cursor=query.cursor
+    )
+    return page_response(Page[ModelRow], page, following)
+
+
+def list_datasets(_: Studies, query: PageQuery) -> Response:
+    """Datasets by name."""
+    page, following = cut_page(
+        known_datasets().values(), lambda row: (row.name,), limit=query.limit, cursor=query.cursor
+    )
+    return page_response(Page[DatasetRow], page, following)
+
+
+def list_embeddings(studies: Studies, query: EmbeddingQuery) -> Response:
+    """Embeddings that are whole."""
+    rows = map(_embedding_row, studies.all_embeddings(query.dataset))
+    wanted = [
+        row
+        for row in rows
+        if query.modality in (None, row.modality)
+        and query.model in (None, row.model)
+        and query.family in (None, row.family)
+    ]
+    page, following = cut_page(wanted, lambda row: row.key, limit=query.limit, cursor=query.cursor)
+    return page_response(Page[EmbeddingRow], page, following)
+
+
+def _embedding_row(manifest: Manifest) -> EmbeddingRow:
+    spec = manifest.spec
+    return EmbeddingRow(
+        embedding=spec.digest,
+        dataset=spec.dataset.name,
+        dataset_revision=spec.dataset.revision,
+        simulated=spec.dataset.simulated,
+        modality=spec.modality.name,
+        recipe=spec.modality.recipe,
+        model=spec.model.name,
+        family=spec.model.family,
+        parameters=spec.model.parameters,
+        revision=spec.model.revision,
+        layer=spec.layer,
+        rows=manifest.rows,
+        dimension=manifest.dimension,
+        parts=len(manifest.parts),
+        dropped=manifest.dropped,
+        repaired=manifest.repaired,
+        device=manifest.device,
+        created_at=manifest.created_at,
+    )
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/models", list_models, "Models to choose from", Page[ModelRow], query=ModelQuery),
+    Endpoint("GET", "/v1/datasets", list_datasets, "Datasets to choose from", Page[DatasetRow], query=PageQuery),
+    Endpoint(
+        "GET", "/v1/embeddings", list_embeddings, "Whole embeddings, filtered", Page[EmbeddingRow], query=EmbeddingQuery
+    ),
+)

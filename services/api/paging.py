@@ -1,0 +1,84 @@
+"""Pages of a list: a cursor names the last item seen, so that items added meanwhile move nothing.
+
+Whoever follows `next` meets every item that was there at the start exactly once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+from flask import Response, request
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.api.endpoint import json_response
+from services.api.errors import RefusedQuery
+from services.field_errors import FieldError
+
+T = TypeVar("T")
+Key = tuple[str | int | float, ...]
+"""What orders a list and is unique in it. Every item of a list has the same types in its key."""
+
+
+class PageQuery(BaseModel):
+    """Which page of a list."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(default=100, ge=1, le=1000, description="most items of one page")
+    cursor: str | None = Field(default=None, max_length=2048, description="where to go on: taken from `next`")
+
+
+class Page(BaseModel, Generic[T]):
+    """One page. next: the address of the page after it, null on the last."""
+
+    items: list[T]
+    next: str | None
+
+
+def cut_page(
+    items: Iterable[T], key: Callable[[T], Key], *, limit: int, cursor: str | None, newest_first: bool = False
+) -> tuple[list[T], str | None]:
+    """The items after `cursor` in the order of their keys, at most `limit`, and the cursor for those after them.
+
+    Raises RefusedQuery for a cursor that this list did not give.
+    """
+    ranked = sorted(((key(item), item) for item in items), key=lambda pair: pair[0], reverse=newest_first)
+    if cursor is not None and ranked:
+        last = _decode(cursor, like=ranked[0][0])
+        ranked = [pair for pair in ranked if (pair[0] < last if newest_first else pair[0] > last)]
+    taken = ranked[:limit]
+    following = _encode(taken[-1][0]) if len(ranked) > limit else None
+    return [item for _, item in taken], following
+
+
+def page_response(model: type[Page[Any]], items: list[Any], following: str | None) -> Response:
+    """A page as JSON; the address of the next one also as a `Link` header (RFC 8288)."""
+    address = _next_address(following) if following else None
+    response = json_response(model(items=items, next=address))
+    if address:
+        response.headers["Link"] = f'<{address}>; rel="next"'
+    return response
+
+
+def _next_address(cursor: str) -> str:
+    """The address of this request, with `cursor`."""
+    return f"{quote(request.path)}?{urlencode({**request.args, 'cursor': cursor})}"
+
+
+def _encode(key: Key) -> str:
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, like: Key) -> Key:
+    try:
+        key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        key = None
+    if not isinstance(key, list) or [type(part) for part in key] != [type(part) for part in like]:
+        raise RefusedQuery([FieldError(("cursor",), "is not one that this list gave", "start without a cursor")])
+    return tuple(key)

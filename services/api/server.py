@@ -1,0 +1,50 @@
+"""Runs the api under gunicorn, in the foreground, until it is told to stop.
+
+The app, with its connections to Redis and the object store, is made in the worker process, after the fork.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+from services.api import create_app
+from services.studies import Studies
+from shared.settings import Settings
+
+_THREADS = 8
+_GRACE_SECONDS = 10
+
+
+def run(settings: Settings) -> None:
+    """Serve on `settings.api_host`:`settings.api_port` until TERM or INT; requests under way are finished.
+
+    One process with threads: views wait for Redis and the store, and what they remember is remembered once.
+    """
+    _Server(settings).run()
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        address = self._settings.api_host
+        host = f"[{address}]" if ":" in address else address
+        options: dict[str, Any] = {
+            "bind": [f"{host}:{self._settings.api_port}"],
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": _THREADS,
+            "graceful_timeout": _GRACE_SECONDS,
+            "proc_name": "samesky-api",
+            "loglevel": "debug" if self._settings.log_level == "debug" else "warning",
+            "control_socket_disable": True,  # gunicorn 25 and later put a socket into the home folder
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return create_app(Studies.open(self._settings))

@@ -1,0 +1,135 @@
+"""Studies: submit one, see them all, follow one to its scores and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Response
+
+from services.api.endpoint import Endpoint, json_response
+from services.api.paging import Page, PageQuery, cut_page, page_response
+from services.api.score_table import ScoreRow, score_rows
+from services.api.scores import MEDIA, TableQuery, answer_scores
+from services.studies import Studies
+from shared.errors import ObjectMissing, UnknownName
+from shared.progress import JobProgress, PairProgress, StudyProgress
+from shared.requests import StudyRequest
+
+_FIGURE_MEDIA = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
+
+
+def submit_study(studies: Studies, body: StudyRequest) -> Response:
+    """Accept a study; it is stored before this answers. 200 when it was asked for before and is over."""
+    study, created = studies.accept(body)
+    progress = studies.progress(study)
+    response = json_response(progress, 202 if created or not progress.state.final else 200)
+    response.headers["Location"] = f"/v1/studies/{study.id}"
+    return response
+
+
+def list_studies(studies: Studies, query: PageQuery) -> Response:
+    """All studies, newest first."""
+    page, following = cut_page(
+        studies.list(),
+        lambda study: (study.created_at, study.id),
+        limit=query.limit,
+        cursor=query.cursor,
+        newest_first=True,
+    )
+    return page_response(Page[StudyProgress], [studies.progress(study) for study in page], following)
+
+
+def get_study(studies: Studies, study: str) -> Response:
+    """How far a study is."""
+    return json_response(studies.progress(studies.find(study)))
+
+
+def list_jobs(studies: Studies, study: str, query: PageQuery) -> Response:
+    """How far each job of a study is, in the study's order."""
+    jobs = enumerate(studies.jobs(studies.find(study)))
+    page, following = cut_page(jobs, lambda job: (job[0],), limit=query.limit, cursor=query.cursor)
+    return page_response(Page[JobProgress], [job for _, job in page], following)
+
+
+def list_pairs(studies: Studies, study: str, query: PageQuery) -> Response:
+    """How each pair of a study stands, in the study's order."""
+    pairs = enumerate(studies.pairs(studies.find(study)))
+    page, following = cut_page(pairs, lambda pair: (pair[0],), limit=query.limit, cursor=query.cursor)
+    return page_response(Page[PairProgress], [pair for _, pair in page], following)
+
+
+def list_study_scores(studies: Studies, study: str, query: TableQuery) -> Response:
+    """Those scores of a study that exist."""
+    return answer_scores(score_rows(studies.scores(studies.find(study))), query)
+
+
+def draw_figure(studies: Studies, study: str, name: str, form: str) -> Response:
+    """A figure of a study's scores. Raises UnknownName for the figure, ObjectMissing while there is no score."""
+    figures = _figures()
+    if name not in figures:
+        raise UnknownName.of("figure", name, figures)
+    records = studies.scores(studies.find(study))
+    if not records:
+        raise ObjectMissing("this study has no score yet", "at least one score", "wait for its first pair")
+    response = Response(figures[name](records, form), mimetype=_FIGURE_MEDIA[form])
+    if form == "svg":  # matplotlib styles by attribute
+        response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    return response
+
+
+def _figures() -> dict[str, Callable[..., bytes]]:
+    from scorer.figures import scaling_figure  # matplotlib is slow to load
+
+    return {"scaling": scaling_figure}
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v1/studies",
+        submit_study,
+        "Submit a study",
+        StudyProgress,
+        body=StudyRequest,
+        status=202,
+        errors=(400, 413, 415),
+    ),
+    Endpoint("GET", "/v1/studies", list_studies, "Studies, newest first", Page[StudyProgress], query=PageQuery),
+    Endpoint("GET", "/v1/studies/<study>", get_study, "Progress of one study", StudyProgress, errors=(404,)),
+    Endpoint(
+        "GET",
+        "/v1/studies/<study>/jobs",
+        list_jobs,
+        "Progress of its jobs",
+        Page[JobProgress],
+        query=PageQuery,
+        errors=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/studies/<study>/pairs",
+        list_pairs,
+        "Progress of its pairs",
+        Page[PairProgress],
+        query=PageQuery,
+        errors=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/studies/<study>/scores",
+        list_study_scores,
+        "Its scores",
+        Page[ScoreRow],
+        query=TableQuery,
+        media=MEDIA,
+        errors=(404, 406),
+    ),
+    Endpoint(
+        "GET",
+        "/v1/studies/<study>/figures/<name>.<any(svg, png, pdf):form>",
+        draw_figure,
+        "A figure of its scores: `scaling`",
+        media=tuple(_FIGURE_MEDIA.values()),
+        errors=(404,),
+    ),
+)

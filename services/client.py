@@ -1,0 +1,185 @@
+"""The client: what the api offers, from a notebook or a script, with the same errors by the same names.
+
+Imports no server, no queue, no model library.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, Self, TypeVar
+
+import httpx
+
+from services.field_errors import InvalidFields, validate
+from services.study_file import read_study_file
+from shared.contracts import Contract
+from shared.errors import ApiUnavailable, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
+from shared.progress import JobProgress, PairProgress, StudyProgress
+from shared.requests import StudyRequest
+from shared.settings import Settings
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_PATIENCE_SECONDS = 60.0
+_JSON_TYPES = ("application/json", "application/problem+json")
+StudySource = StudyRequest | Mapping[str, Any] | str | os.PathLike[str]
+C = TypeVar("C", bound=Contract)
+
+
+class Client:
+    """A connection to one api. Use it as a context manager, or call `close`.
+
+    url: where the api is; SAMESKY_API_URL unless given. transport: for tests, an httpx transport.
+    Any call may raise ApiUnavailable, or the `shared.errors` class that the api answered with.
+    """
+
+    def __init__(self, url: str | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = (url or Settings.read().api_url).rstrip("/")
+        try:
+            base = httpx.URL(self.url)
+        except httpx.InvalidURL as error:
+            raise ApiUnavailable(f"{self.url} is not an address", "http://HOST:PORT") from error
+        self._http = httpx.Client(base_url=base, transport=transport, timeout=httpx.Timeout(120, connect=5))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
+
+    def submit(self, study: StudySource) -> StudyProgress:
+        """Ask for a study: a mapping, a `StudyRequest`, or the path of a YAML file. The same study is never done twice.
+
+        Raises BadStudy, naming the field; for a file also its line.
+        """
+        if isinstance(study, str | os.PathLike):
+            study = read_study_file(study)
+        elif not isinstance(study, StudyRequest):
+            try:
+                study = validate(StudyRequest, study)
+            except InvalidFields as error:
+                raise error.as_error(BadStudy) from error
+        body = study.model_dump(mode="json", exclude_defaults=True)
+        return _record(StudyProgress, self._send("POST", "/v1/studies", json=body).json())
+
+    def studies(self) -> list[StudyProgress]:
+        """All studies, newest first."""
+        return [_record(StudyProgress, item) for item in self._pages("/v1/studies")]
+
+    def status(self, study_id: str) -> StudyProgress:
+        """How far a study is."""
+        return _record(StudyProgress, self._get(_study(study_id)).json())
+
+    def jobs(self, study_id: str) -> list[JobProgress]:
+        """How far each job of a study is."""
+        return [_record(JobProgress, item) for item in self._pages(_study(study_id, "jobs"))]
+
+    def pairs(self, study_id: str) -> list[PairProgress]:
+        """How each pair of a study stands."""
+        return [_record(PairProgress, item) for item in self._pages(_study(study_id, "pairs"))]
+
+    def wait(
+        self,
+        study_id: str,
+        timeout: float | None = None,
+        on_progress: Callable[[StudyProgress], object] | None = None,
+    ) -> StudyProgress:
+        """Return once a study is done or failed; `on_progress` is called at every look before that, and at the last.
+
+        An api that is away for less than a minute is waited for. Raises TimeoutError after `timeout` seconds.
+        """
+        started = answered = time.monotonic()
+        while True:
+            try:
+                progress = self.status(study_id)
+                if on_progress:
+                    on_progress(progress)
+                if progress.state.final:
+                    return progress
+                answered = time.monotonic()
+            except Retryable:
+                if time.monotonic() - answered > _PATIENCE_SECONDS:
+                    raise
+            if timeout is not None and time.monotonic() - started > timeout:
+                raise TimeoutError(f"study {study_id} was not over within {timeout:g} s")
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def scores(self, study_id: str | None = None, **filters: str) -> list[dict[str, Any]]:
+        """Score rows of a study, or of everything that `filters` ask for: dataset, model, modality, kind, family."""
+        return list(self._pages(_scores(study_id), **filters))
+
+    def score_table(self, format: Literal["csv", "parquet"], study_id: str | None = None, **filters: str) -> bytes:  # noqa: A002
+        """The same rows as one CSV or Parquet file."""
+        return self._get(_scores(study_id), format=format, **filters).content
+
+    def score(self, score: str) -> dict[str, Any]:
+        """One score's whole record, with its provenance."""
+        return dict(self._get(f"/v1/scores/{score}").json())
+
+    def embeddings(self, **filters: str) -> list[dict[str, Any]]:
+        """Whole embeddings; filters: dataset, modality, model, family."""
+        return list(self._pages("/v1/embeddings", **filters))
+
+    def models(self, **filters: str) -> list[dict[str, Any]]:
+        """The models there are; filter: family."""
+        return list(self._pages("/v1/models", **filters))
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """The datasets there are."""
+        return list(self._pages("/v1/datasets"))
+
+    def figure(self, study_id: str, name: str = "scaling", format: Literal["svg", "png", "pdf"] = "png") -> bytes:  # noqa: A002
+        """A figure of a study's scores."""
+        return self._get(_study(study_id, f"figures/{name}.{format}")).content
+
+    def _pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
+        page = self._get(path, limit="1000", **query).json()
+        yield from page["items"]
+        while page["next"]:
+            page = self._get(page["next"]).json()
+            yield from page["items"]
+
+    def _get(self, path: str, **query: str) -> httpx.Response:
+        return self._send("GET", path, params=query or None)
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **options)
+        except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
+            raise ApiUnavailable(
+                f"no api answers at {self.url}",
+                "a running installation",
+                "start one with `samesky up`, or set SAMESKY_API_URL",
+            ) from error
+        if response.is_success:
+            return response
+        raise self._error(response)
+
+    def _error(self, response: httpx.Response) -> SameSkyError:
+        """The error that the api named."""
+        if response.headers.get("Content-Type") not in _JSON_TYPES:
+            return ApiUnavailable(
+                f"{self.url} answers {response.status_code} {response.reason_phrase}, and is not this api",
+                "an api of Same Sky",
+                "see SAMESKY_API_URL",
+            )
+        problem = response.json()
+        kind = error_kinds().get(problem.get("code", ""), Unexpected)
+        return kind(problem["detail"], problem.get("expected", ""), problem.get("remedy", ""))
+
+
+def _record(model: type[C], data: Any) -> C:
+    return model.model_validate(data)
+
+
+def _study(study_id: str, part: str = "") -> str:
+    return f"/v1/studies/{study_id}/{part}".rstrip("/")
+
+
+def _scores(study_id: str | None) -> str:
+    return "/v1/scores" if study_id is None else _study(study_id, "scores")

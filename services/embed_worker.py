@@ -1,0 +1,123 @@
+"""The embedder's process: Celery steps that make parts of embeddings.
+
+The worker itself loads no torch; its one pool child, a fresh interpreter, does, and keeps the model it loaded
+last. A step is one part, so a worker that dies wastes at most one.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from services.board import Board, Lease
+from services.broker import ANNOUNCE, EMBED, SCORE, Sender, make_app, run_worker
+from services.dispatch import part_step_id
+from services.heartbeat_step import beat_while_consuming
+from services.startup import wait_for_services
+from services.steps import new_attempt, run_step, worker_name
+from shared import keys
+from shared.contracts import EmbeddingSpec, ModelRef
+from shared.embeddings import read_manifest
+from shared.errors import BrokerUnavailable
+from shared.log import configure
+from shared.settings import Settings
+from shared.store import ObjectStore
+from shared.stores import open_store
+
+if TYPE_CHECKING:
+    from embedder.adapters.base import Adapter
+
+_log = logging.getLogger(__name__)
+_settings = Settings.read()
+app = make_app(_settings, __name__)
+beat_while_consuming(app, _settings)
+
+
+@app.task(name="samesky.embed_part")  # type: ignore[untyped-decorator]
+def embed_part(message: dict[str, Any]) -> None:
+    """Make one part of an embedding; with the last part, its manifest."""
+    spec, index = EmbeddingSpec.model_validate(message["embedding"]), int(message["part"])
+    store, board = _store(), _board()
+    if read_manifest(store, spec) is not None:
+        return
+    run_step(
+        part_step_id(spec.digest, index),
+        lambda lease: _make_part(spec, index, lease),
+        digest=spec.digest,
+        label=spec.label,
+        failure_key=keys.embedding_failure(spec),
+        board=board,
+        store=store,
+        attempts=_settings.attempts,
+    )
+
+
+def _make_part(spec: EmbeddingSpec, index: int, lease: Lease) -> None:
+    from embedder.pipeline import embed_part as embed
+    from embedder.pipeline import finish
+    from embedder.sources import open_source
+
+    board = _board()
+    start, stop = spec.part_range(index)
+    part = embed(
+        spec,
+        index,
+        source=open_source(spec.dataset, _settings),
+        adapter=lambda: _adapter(spec.model),
+        store=_store(),
+        attempt=new_attempt(),
+        worker=worker_name(),
+        batch=_settings.batch,
+        on_rows=lambda rows: _report(board, spec.digest, index, rows),
+    )
+    lease.check()
+    _report(board, spec.digest, index, stop - start)
+    _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
+    if finish(spec, _store(), device=str(_device())) is not None:
+        _announce(spec)
+
+
+def _announce(spec: EmbeddingSpec) -> None:
+    try:
+        Sender(app).send(ANNOUNCE, SCORE, {"embedding": spec.model_dump(mode="json")})
+    except BrokerUnavailable as error:
+        _log.warning("%s; the reconciler will find the embedding", error)
+
+
+def _report(board: Board, embedding: str, index: int, rows: int) -> None:
+    try:
+        board.set_rows(embedding, {index: rows})
+    except BrokerUnavailable as error:
+        _log.warning("%s; progress is not shown meanwhile", error)
+
+
+@lru_cache(maxsize=1)
+def _device() -> Any:
+    from embedder.device import choose_device
+
+    return choose_device(_settings)
+
+
+@lru_cache(maxsize=1)
+def _adapter(model: ModelRef) -> Adapter:
+    from embedder.adapters.loading import load_adapter
+
+    return load_adapter(model, _settings, _device())
+
+
+@lru_cache(maxsize=1)
+def _store() -> ObjectStore:
+    return open_store(_settings)
+
+
+@lru_cache(maxsize=1)
+def _board() -> Board:
+    return Board.open(_settings)
+
+
+def run(settings: Settings) -> None:
+    """Consume the `embed` queue until told to stop."""
+    configure(settings)
+    wait_for_services(settings, open_store(settings), Board.open(settings))
+    run_worker(app, queue=EMBED, name=f"embedder-{worker_name()}")

@@ -1,0 +1,39 @@
+"""The Celery worker's heartbeat: a step of its consumer that beats on the consumer's own timer.
+
+Only a turning event loop with a connection to Redis beats. A busy pool child does not stop it; a hung parent does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery, bootsteps
+
+from services.heartbeat import BEAT_SECONDS, beat
+from shared.settings import Settings
+
+
+class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Started with every connection to the broker, stopped when one is lost."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    _entry: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Beat now, and then on the consumer's timer."""
+        file = consumer.app.heartbeat_file
+        beat(file)
+        self._entry = consumer.timer.call_repeatedly(BEAT_SECONDS, beat, (file,))
+
+    def stop(self, consumer: Any) -> None:
+        """Beat no more: the timer outlives the connection."""
+        if self._entry is not None:
+            self._entry.cancel()
+            self._entry = None
+
+
+def beat_while_consuming(app: Celery, settings: Settings) -> None:
+    """Make workers of `app` beat, where the settings name a heartbeat file."""
+    if settings.heartbeat_file is not None:
+        app.heartbeat_file = settings.heartbeat_file
+        app.steps["consumer"].add(HeartbeatStep)

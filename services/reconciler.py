@@ -1,0 +1,75 @@
+"""The reconciler: what is wanted minus what exists, onto the queues, at start and on a timer.
+
+It is the one guarantee that nothing is lost: a message, a worker or all of Redis may go, and the next look
+restores the work. It loads neither torch nor FAISS. Several may run; they do no harm to one another.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from services.board import Board
+from services.broker import Sender, make_app
+from services.dispatch import Dispatcher
+from services.ledger import Ledger
+from services.startup import wait_for_services
+from shared.contracts import Study
+from shared.errors import BadRecord, BrokerUnavailable, StoreUnavailable
+from shared.settings import Settings
+from shared.stores import open_store
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Looks at every open study and releases what is missing."""
+
+    def __init__(self, ledger: Ledger, board: Board, dispatcher: Dispatcher) -> None:
+        self._ledger, self._board, self._dispatcher = ledger, board, dispatcher
+        self._complete: set[str] = set()
+
+    def look(self) -> int:
+        """One look; how many steps were sent. Raises BrokerUnavailable, StoreUnavailable."""
+        open_studies = []
+        for study_id in self._ledger.study_ids():
+            if study_id in self._complete:
+                continue
+            study = self._read(study_id)
+            if study is None:
+                continue
+            if self._dispatcher.complete(study):
+                self._complete.add(study_id)
+                continue
+            self._board.want(study.id, (spec.digest for spec in study.embeddings))
+            open_studies.append(study)
+        return self._dispatcher.release(open_studies)
+
+    def _read(self, study_id: str) -> Study | None:
+        try:
+            return self._ledger.study(study_id)
+        except BadRecord as error:
+            _log.error("study left out: %s", error)
+            return None
+
+
+def run(settings: Settings) -> None:
+    """Look at start and every `settings.reconcile_seconds` until told to stop."""
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    store, board = open_store(settings), Board.open(settings)
+    wait_for_services(settings, store, board)
+    ledger = Ledger(store)
+    dispatcher = Dispatcher(ledger, board, Sender(make_app(settings)), limit=settings.release_limit)
+    reconciler = Reconciler(ledger, board, dispatcher)
+    _log.info("reconciler looks every %d s", settings.reconcile_seconds)
+    while not over.is_set():
+        try:
+            sent = reconciler.look()
+            if sent:
+                _log.info("released %d steps", sent)
+        except (BrokerUnavailable, StoreUnavailable) as error:
+            _log.warning("will look again: %s", error)
+        over.wait(settings.reconcile_seconds)

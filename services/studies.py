@@ -1,0 +1,215 @@
+"""Studies as the api sees them: accepted, listed, and how far they are."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from embedder.catalogue.models import find_model
+from embedder.resolve import resolve_dataset, resolve_model
+from scorer.metrics import find_metric
+from services.board import Board, RowsDone
+from services.broker import Sender, make_app
+from services.dispatch import Dispatcher, part_step_id
+from services.ledger import Ledger
+from shared import keys
+from shared.contracts import EmbeddingSpec, Manifest, ScoreRecord, ScoreSpec, Study
+from shared.errors import BrokerUnavailable, StoreUnavailable
+from shared.planning import expand
+from shared.progress import JobProgress, PairProgress, StudyProgress
+from shared.records import read_record
+from shared.requests import StudyRequest
+from shared.settings import Settings
+from shared.states import State, summarise
+from shared.store import ObjectStore
+from shared.stores import open_store
+
+_log = logging.getLogger(__name__)
+
+
+class Studies:
+    """Accepts studies and tells how they stand."""
+
+    def __init__(self, settings: Settings, store: ObjectStore, board: Board, sender: Sender) -> None:
+        self._settings, self._store, self._board = settings, store, board
+        self._ledger = Ledger(store)
+        self._dispatcher = Dispatcher(self._ledger, board, sender, limit=settings.release_limit)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Studies:
+        """Studies in the store and the Redis of these settings."""
+        return cls(settings, open_store(settings), Board.open(settings), Sender(make_app(settings)))
+
+    def accept(self, request: StudyRequest) -> tuple[Study, bool]:
+        """Resolve, expand and store a study; whether it is new. It is in the store before this returns.
+
+        A study that is there already does no work twice; what had failed in it is tried again.
+        Raises BadInput for what cannot be accepted, HubUnavailable when a revision cannot be resolved now.
+        """
+        for metric in request.scoring.metrics:
+            find_metric(metric)
+        models = [resolve_model(find_model(name), self._settings) for name in request.models]
+        datasets = [resolve_dataset(dataset, self._settings) for dataset in request.datasets]
+        study = expand(datasets, models, request.pairs, request.scoring, title=request.title, created_at=_now())
+        created = self._store.put_if_absent(keys.study(study.id), study.to_json())
+        if not created:
+            study = self.find(study.id)
+            self._forget_failures(study)
+        with _without_redis("the reconciler will send the study's work"):
+            self._board.want(study.id, (spec.digest for spec in study.embeddings))
+            self._dispatcher.release([study])
+        return study, created
+
+    def find(self, study_id: str) -> Study:
+        """An accepted study. Raises UnknownName, BadName."""
+        return self._ledger.study(study_id)
+
+    def list(self) -> Sequence[Study]:
+        """All studies, newest first."""
+        studies = [self.find(study_id) for study_id in self._ledger.study_ids()]
+        return sorted(studies, key=lambda study: (study.created_at, study.id), reverse=True)
+
+    def progress(self, study: Study) -> StudyProgress:
+        """How far a study is."""
+        jobs, pairs = self.jobs(study), self.pairs(study)
+        done, rows = sum(job.rows_done for job in jobs), sum(job.rows for job in jobs)
+        rates = [job.rate for job in jobs if job.rate and job.state is State.RUNNING]
+        rate = sum(rates) if rates else None
+        return StudyProgress(
+            id=study.id,
+            title=study.title,
+            created_at=study.created_at,
+            state=summarise([job.state for job in jobs] + [pair.state for pair in pairs]),
+            simulated=any(spec.dataset.simulated for spec in study.embeddings),
+            jobs=_count(job.state for job in jobs),
+            pairs=_count(pair.state for pair in pairs),
+            rows=rows,
+            rows_done=done,
+            rate=rate,
+            seconds_left=(rows - done) / rate if rate else None,
+        )
+
+    def jobs(self, study: Study) -> Sequence[JobProgress]:
+        """How far each job of a study is."""
+        specs = study.embeddings
+        steps = {spec.digest: [part_step_id(spec.digest, i) for i in range(spec.parts())] for spec in specs}
+        running: set[str] = set()
+        rows = [RowsDone(0, None)] * len(specs)
+        with _without_redis("progress is unknown"):
+            running = self._board.running(step for ids in steps.values() for step in ids)
+            rows = self._board.rows_done(spec.digest for spec in specs)
+        return [
+            self._job(spec, done, any(step in running for step in steps[spec.digest]))
+            for spec, done in zip(specs, rows, strict=True)
+        ]
+
+    def _job(self, spec: EmbeddingSpec, done: RowsDone, running: bool) -> JobProgress:
+        whole = self._ledger.whole(spec)
+        failure = None if whole else self._ledger.embedding_failure(spec)
+        total = spec.dataset.rows
+        moving = not whole and not failure and (running or done.rows > 0)
+        state = State.DONE if whole else State.FAILED if failure else State.RUNNING if moving else State.QUEUED
+        rows_done = total if whole else min(done.rows, total)
+        return JobProgress(
+            embedding=spec.digest,
+            label=spec.label,
+            dataset=spec.dataset.name,
+            modality=spec.modality.name,
+            model=spec.model.name,
+            layer=spec.layer,
+            state=state,
+            rows=total,
+            rows_done=rows_done,
+            rate=done.rate if state is State.RUNNING else None,
+            seconds_left=(total - rows_done) / done.rate if state is State.RUNNING and done.rate else None,
+            dropped=whole.dropped if whole else {},
+            repaired=whole.repaired if whole else {},
+            failure=failure,
+        )
+
+    def pairs(self, study: Study) -> Sequence[PairProgress]:
+        """How each pair of a study stands."""
+        scores = self._ledger.scores(study)
+        running: set[str] = set()
+        with _without_redis("what is running is unknown"):
+            running = self._board.running(score.digest for score in scores)
+        return [self._pair(score, score.digest in running) for score in scores]
+
+    def _pair(self, spec: ScoreSpec, running: bool) -> PairProgress:
+        failure = None if self._ledger.scored(spec) else self._ledger.pair_failure(spec)
+        if failure:
+            state = State.FAILED
+        elif self._ledger.scored(spec):
+            state = State.DONE
+        else:
+            state = State.RUNNING if running else State.QUEUED
+        pair = spec.pair
+        return PairProgress(score=spec.digest, label=pair.label, kind=pair.kind, state=state, failure=failure)
+
+    def scores(self, study: Study) -> Sequence[ScoreRecord]:
+        """The scores of a study that exist."""
+        records = (self._ledger.record(spec) for spec in self._ledger.scores(study) if self._ledger.scored(spec))
+        return [record for record in records if record]
+
+    def all_scores(self, dataset: str | None = None) -> Iterator[ScoreRecord]:
+        """Every score in the store, of one dataset or of all, in the order of their keys."""
+        for key in self._store.keys(keys.of_dataset(keys.SCORES, dataset)):
+            record = read_record(self._store, key, ScoreRecord) if keys.is_score(key) else None
+            if record:
+                yield record
+
+    def all_embeddings(self, dataset: str | None = None) -> Iterator[Manifest]:
+        """Every whole embedding in the store, of one dataset or of all, in the order of their keys."""
+        for key in self._store.keys(keys.of_dataset(keys.EMBEDDINGS, dataset)):
+            manifest = read_record(self._store, key, Manifest) if keys.is_manifest(key) else None
+            if manifest:
+                yield manifest
+
+    def missing(self) -> Sequence[str]:
+        """What this installation lacks to take studies: `redis`, `store`. Empty when it is ready."""
+        lacking = []
+        try:
+            self._board.ping()
+        except BrokerUnavailable:
+            lacking.append("redis")
+        try:
+            self._store.exists(keys.study("0" * 32))
+        except StoreUnavailable:
+            lacking.append("store")
+        return lacking
+
+    def _forget_failures(self, study: Study) -> None:
+        steps = []
+        for spec in study.embeddings:
+            if self._ledger.embedding_failure(spec):
+                self._store.delete(keys.embedding_failure(spec))
+                steps += [part_step_id(spec.digest, index) for index in range(spec.parts())]
+        for score in self._ledger.scores(study):
+            if self._ledger.score_failure(score):
+                self._store.delete(keys.score_failure(score))
+                steps.append(score.digest)
+        with _without_redis("starts are counted on from where they were"):
+            self._board.forget_starts(steps)
+
+
+def _count(states: Iterator[State] | Sequence[State]) -> dict[State, int]:
+    counts = dict.fromkeys(State, 0)
+    for state in states:
+        counts[state] += 1
+    return counts
+
+
+@contextlib.contextmanager
+def _without_redis(consequence: str) -> Iterator[None]:
+    """Go on without Redis, which is never the truth: say what follows from that."""
+    try:
+        yield
+    except BrokerUnavailable as error:
+        _log.warning("%s; %s", error, consequence)
+
+
+def _now() -> str:
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")

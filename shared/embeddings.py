@@ -1,0 +1,218 @@
+"""Embeddings in the object store: parts and receipts while a job runs, one manifest when it is whole.
+
+Imports the contracts, keys and vectors only. Vectors are written before their receipt, and receipts before the
+manifest, so what is named is there; everything named is checked by SHA-256 when it is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from shared import keys
+from shared.contracts import EmbeddingSpec, Manifest, Part
+from shared.errors import AlteredPart, BadRecord, DuplicateObjectIds, EmptyDataset, MissingPart
+from shared.records import parse_record, read_bytes, read_record, sha256_of
+from shared.store import ObjectStore
+from shared.vectors import Vectors, concatenate, read_ids, read_part, write_part
+
+_log = logging.getLogger(__name__)
+
+
+def store_part(
+    store: ObjectStore,
+    spec: EmbeddingSpec,
+    attempt: str,
+    index: int,
+    vectors: Vectors,
+    *,
+    dropped: Mapping[str, int],
+    repaired: Mapping[str, int],
+    seconds: float,
+    worker: str,
+) -> Part:
+    """Store the vectors of part `index`, then its receipt, and return the receipt.
+
+    attempt: a name that no other start of this part has; a message delivered again is a new attempt.
+    seconds: wall time the part took.
+    """
+    data = write_part(vectors)
+    start, stop = spec.part_range(index)
+    part = Part(
+        index=index,
+        start=start,
+        stop=stop,
+        key=keys.part(spec, attempt, index),
+        rows=len(vectors),
+        dimension=vectors.dimension,
+        size=len(data),
+        sha256=sha256_of(data),
+        dropped=dict(dropped),
+        repaired=dict(repaired),
+        seconds=seconds,
+        worker=worker,
+    )
+    store.put(part.key, data)
+    store.put(keys.part_receipt(spec, attempt, index), part.to_json())
+    return part
+
+
+def read_receipts(store: ObjectStore, spec: EmbeddingSpec) -> dict[int, Part]:
+    """The parts that are stored, by index: of several attempts at one part, the first by key.
+
+    A receipt that cannot be read, or is of another cut of the rows, is logged and left out: its part is not
+    stored as far as the job goes, and will be made again.
+    """
+    found: dict[int, Part] = {}
+    for key in store.keys(keys.attempts_prefix(spec)):
+        index = keys.receipt_index(key)
+        if index is None or index in found:
+            continue
+        try:
+            part = read_record(store, key, Part)
+        except BadRecord as error:
+            _log.warning("a part will be made again: %s", error)
+            continue
+        if part and _is_of(part, key, spec, index):
+            found[index] = part
+    return dict(sorted(found.items()))
+
+
+def commit_manifest(
+    store: ObjectStore,
+    spec: EmbeddingSpec,
+    parts: Mapping[int, Part],
+    *,
+    packages: Mapping[str, str],
+    device: str,
+    created_at: str,
+) -> Manifest:
+    """Declare the embedding whole, and return the manifest that the store now holds.
+
+    It is this call's, or that of whoever was first: the first manifest stays. Every part is read back first.
+    parts: all parts of the job, by index. Raises EmptyDataset when no object survived, DuplicateObjectIds when
+    two parts hold the same object, MissingPart, AlteredPart, and BadRecord when the dimensions differ.
+    """
+    receipts = tuple(parts[index] for index in sorted(parts))
+    rows, dropped = sum(part.rows for part in receipts), _sum(part.dropped for part in receipts)
+    if not rows:
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items()) or "none given"
+        raise EmptyDataset(
+            f"no object of {spec.label} survived preparation ({reasons})",
+            "at least one object",
+            "look at the images or spectra of this modality, and at its recipe",
+        )
+    manifest = Manifest(
+        spec=spec,
+        rows=rows,
+        dimension=receipts[0].dimension,
+        parts=receipts,
+        dropped=dropped,
+        repaired=_sum(part.repaired for part in receipts),
+        packages=dict(sorted(packages.items())),
+        device=device,
+        created_at=created_at,
+    )
+    load_object_ids(store, manifest)
+    key = keys.manifest(spec)
+    store.put_if_absent(key, manifest.to_json())
+    return _parse_manifest(spec, store.get(key))
+
+
+def read_manifest(store: ObjectStore, spec: EmbeddingSpec) -> Manifest | None:
+    """The manifest of an embedding, or None while it is not whole.
+
+    Raises BadRecord, naming the key, when what is stored is no manifest, or is that of another embedding.
+    """
+    found = read_manifest_with_hash(store, spec)
+    return found[0] if found else None
+
+
+def read_manifest_with_hash(store: ObjectStore, spec: EmbeddingSpec) -> tuple[Manifest, str] | None:
+    """As `read_manifest`, with the SHA-256 of the stored bytes: what a score's provenance names."""
+    data = read_bytes(store, keys.manifest(spec))
+    return None if data is None else (_parse_manifest(spec, data), sha256_of(data))
+
+
+def load_vectors(store: ObjectStore, manifest: Manifest) -> Vectors:
+    """All vectors of an embedding, in row order: `(manifest.rows, manifest.dimension) float32`.
+
+    Raises MissingPart or AlteredPart, naming the key, when a part is gone or is not what the manifest says;
+    BadRecord when the manifest contradicts its parts; DuplicateObjectIds when two parts hold the same object.
+    """
+    loaded = []
+    for part, data in _fetch(store, manifest):
+        vectors = read_part(data)
+        _check_shape(manifest, part, len(vectors), vectors.dimension)
+        loaded.append(vectors)
+    return concatenate(loaded)
+
+
+def load_object_ids(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:
+    """The object ids of an embedding, in row order. Checks and errors as in `load_vectors`."""
+    seen: dict[str, int] = {}
+    for part, data in _fetch(store, manifest):
+        ids = read_ids(data)
+        _check_shape(manifest, part, len(ids), part.dimension)
+        for object_id in ids:
+            if object_id in seen:
+                raise DuplicateObjectIds(
+                    f"object id {object_id!r} is in part {seen[object_id]} and in part {part.index} "
+                    f"of {manifest.spec.label}",
+                    "each object once",
+                    "choose an id column whose values are unique",
+                )
+            seen[object_id] = part.index
+    return tuple(seen)
+
+
+def _fetch(store: ObjectStore, manifest: Manifest) -> Iterator[tuple[Part, bytes]]:
+    remedy = f"delete {keys.manifest(manifest.spec)}, and the embedding will be made again"
+    for part in manifest.parts:
+        data = read_bytes(store, part.key)
+        if data is None:
+            raise MissingPart(f"part {part.key} is not in the store", "every part the manifest names", remedy)
+        if len(data) != part.size or sha256_of(data) != part.sha256:
+            raise AlteredPart(
+                f"part {part.key} has {len(data)} bytes of SHA-256 {sha256_of(data)}",
+                f"{part.size} bytes of {part.sha256}",
+                remedy,
+            )
+        yield part, data
+
+
+def _check_shape(manifest: Manifest, part: Part, rows: int, dimension: int) -> None:
+    if (rows, dimension) != (part.rows, manifest.dimension) or part.dimension != manifest.dimension:
+        raise BadRecord(
+            f"part {part.key} holds ({rows}, {dimension}) vectors",
+            f"({part.rows}, {manifest.dimension}), as the manifest of {manifest.spec.label} says",
+            f"delete {keys.attempts_prefix(manifest.spec)}, and the embedding will be made again",
+        )
+
+
+def _parse_manifest(spec: EmbeddingSpec, data: bytes) -> Manifest:
+    key = keys.manifest(spec)
+    manifest = parse_record(key, data, Manifest)
+    if manifest.spec.digest != spec.digest:
+        raise BadRecord(
+            f"{key} is the manifest of {manifest.spec.label} ({manifest.spec.digest})",
+            f"that of {spec.label} ({spec.digest})",
+            "delete the object, and it will be made again",
+        )
+    return manifest
+
+
+def _is_of(part: Part, receipt_key: str, spec: EmbeddingSpec, index: int) -> bool:
+    beside = part.key.rpartition(".")[0] == receipt_key.rpartition(".")[0]
+    fits = index < spec.parts() and part.index == index and (part.start, part.stop) == spec.part_range(index)
+    if not (beside and fits):
+        _log.warning("the receipt %s is of rows %d to %d, and is left out", receipt_key, part.start, part.stop)
+    return beside and fits
+
+
+def _sum(counts: Iterator[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(sorted(total.items()))

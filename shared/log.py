@@ -1,0 +1,82 @@
+"""What processes say while they run: one line an event, for people as text, for machines as JSON.
+
+Lines go to standard error. Passwords inside URLs are struck out of every line. Fields given as `extra`
+(`study`, `job`, `attempt`) stand at the end of a text line, and beside the message in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from typing import Any
+
+from shared.settings import Settings
+
+ROOMS = ("services", "embedder", "scorer", "shared", "samesky")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
+
+
+def configure(settings: Settings) -> None:
+    """Log to standard error as the settings say; libraries speak from warnings up. May be called again."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    handler.set_name("samesky")
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if known.get_name() == "samesky"]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    for room in ROOMS:
+        logging.getLogger(room).setLevel(settings.log_level.upper())
+
+
+class TextLines(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z INFO embedder.pipeline: message job=... attempt=...`."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """The record's time in UTC, to the millisecond (ISO 8601)."""
+        return _utc(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line, before any traceback."""
+        extras = "".join(f" {name}={value}" for name, value in _extras(record).items())
+        return super().formatMessage(record) + extras
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and below it the traceback of an unexpected error."""
+        return _without_credentials(super().format(record))
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the extras, and `error` with a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        fields: dict[str, Any] = {
+            "time": _utc(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["error"] = self.formatException(record.exc_info)
+        return _without_credentials(json.dumps(_extras(record) | fields, default=str))
+
+
+def _utc(record: logging.LogRecord) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _without_credentials(line: str) -> str:
+    return _CREDENTIALS.sub("***@", line)

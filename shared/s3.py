@@ -1,0 +1,186 @@
+"""The object store on any S3 server. The only file that imports boto3.
+
+boto3 retries what may pass a few times; what then remains is one of our errors, without credentials in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from boto3.session import Session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
+
+from shared.errors import BadSetting, ObjectMissing, StoreUnavailable
+from shared.store import check_key, check_prefix, missing
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_NO_ANSWER = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
+_NOTHING_THERE = {"NoSuchKey", "404", "NotFound"}
+_TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+_TRY_AGAIN = {"RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling", "OperationAborted"}
+
+
+def make_client(endpoint: str, region: str, *, answer_seconds: float = 30) -> S3Client:
+    """An S3 client that gives up after four tries, each with bounded waits; safe for threads.
+
+    endpoint: URL of the server; empty means AWS. answer_seconds: longest silence of the server within one try.
+    Credentials are read where boto3 reads them. Raises BadSetting.
+    """
+    config = Config(
+        # since boto3 1.36 the default is a trailing checksum, which other servers refuse or store in the object
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=5,
+        read_timeout=answer_seconds,
+        max_pool_connections=32,
+        s3={"addressing_style": "path" if endpoint else "auto"},
+    )
+    try:
+        return Session().client("s3", endpoint_url=endpoint or None, region_name=region, config=config)
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+        raise BadSetting(
+            f"no S3 client can be made: {error}", "the URL of a server", "check SAMESKY_S3_ENDPOINT"
+        ) from error
+
+
+class S3Store:
+    """Objects in a bucket, under a prefix (empty, or names separated by `/`)."""
+
+    def __init__(self, bucket: str, prefix: str, client: S3Client) -> None:
+        self._bucket, self._client = bucket, client
+        self._prefix = f"{check_key(prefix)}/" if prefix else ""
+
+    def prepare(self) -> None:
+        """Create the bucket, when there is none."""
+        with self._answering(""):
+            try:
+                self._client.head_bucket(Bucket=self._bucket)
+            except ClientError as error:
+                if _code(error) not in _NOTHING_THERE | {"NoSuchBucket"}:
+                    raise
+                self._create_bucket()
+
+    def put(self, key: str, data: bytes) -> None:
+        """See `ObjectStore.put`."""
+        with self._answering(key):
+            self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """See `ObjectStore.put_if_absent`.
+
+        The server is asked first, since some ignore the condition; and what is stored is compared, since a
+        write whose answer was lost meets itself when it is tried again.
+        """
+        if self.exists(key):
+            return self._holds(key, data)
+        with self._answering(key):
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data, IfNoneMatch="*")
+            except ClientError as error:
+                if _code(error) not in _TAKEN:
+                    raise
+                return self._holds(key, data)
+        return True
+
+    def get(self, key: str) -> bytes:
+        """See `ObjectStore.get`."""
+        with self._answering(key):
+            return self._client.get_object(Bucket=self._bucket, Key=self._path(key))["Body"].read()
+
+    def exists(self, key: str) -> bool:
+        """See `ObjectStore.exists`."""
+        with self._answering(key):
+            try:
+                self._client.head_object(Bucket=self._bucket, Key=self._path(key))
+            except ClientError as error:
+                if _code(error) in _NOTHING_THERE:
+                    return False
+                raise
+        return True
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """See `ObjectStore.keys`. The order is made here: not every server lists in order."""
+        check_prefix(prefix)
+        return iter(sorted(self._list(prefix)))
+
+    def delete(self, key: str) -> None:
+        """See `ObjectStore.delete`."""
+        with self._answering(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._path(key))
+
+    def _path(self, key: str) -> str:
+        return self._prefix + check_key(key)
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        try:
+            return self.get(key) == data
+        except ObjectMissing as error:
+            raise StoreUnavailable(
+                f"{key} was being changed by another writer", "an object that stays", "try again"
+            ) from error
+
+    def _list(self, prefix: str) -> list[str]:
+        with self._answering(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
+            found = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return [path.removeprefix(self._prefix) for path in found]
+
+    def _create_bucket(self) -> None:
+        region = self._client.meta.region_name
+        try:
+            if region == "us-east-1":  # AWS refuses this region by name
+                self._client.create_bucket(Bucket=self._bucket)
+            else:
+                self._client.create_bucket(
+                    Bucket=self._bucket,
+                    CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
+                )
+        except ClientError as error:
+            if _code(error) != "BucketAlreadyOwnedByYou":  # another process was first
+                raise
+
+    @contextmanager
+    def _answering(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            raise self._explained(error, key) from error
+        except _NO_ANSWER as error:
+            raise StoreUnavailable(
+                f"the S3 server did not answer: {error}",
+                "a server that answers",
+                "check that it runs, and SAMESKY_S3_ENDPOINT",
+            ) from error
+        except BotoCoreError as error:
+            raise BadSetting(
+                f"S3 cannot be used: {error}",
+                "credentials and a region",
+                "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and SAMESKY_S3_REGION",
+            ) from error
+
+    def _explained(self, error: ClientError, key: str) -> Exception:
+        code, operation = _code(error), error.operation_name
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code == "NoSuchKey":
+            return missing(key)
+        if status >= 500 or status == 429 or code in _TRY_AGAIN:
+            return StoreUnavailable(
+                f"the S3 server failed at {operation} with {status} {code}", "success", "look at the server's log"
+            )
+        return BadSetting(
+            f"the S3 server refused {operation} in bucket {self._bucket}: {status} {code}",
+            "a bucket that these credentials may read and write",
+            "check SAMESKY_STORE_URL, SAMESKY_S3_ENDPOINT, SAMESKY_S3_REGION and the AWS credentials",
+        )
+
+
+def _code(error: ClientError) -> str:
+    return error.response.get("Error", {}).get("Code", "")

@@ -1,0 +1,141 @@
+"""What is released: what is wanted, missing and ready, once, and no more than a queue may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from services.board import Board
+from services.broker import EMBED, SCORE
+from services.dispatch import Dispatcher, part_step_id
+from services.ledger import Ledger
+from services.reconciler import Reconciler
+from shared import keys
+from shared.contracts import EmbeddingSpec, Failure, Study
+from shared.embeddings import commit_manifest, read_receipts, store_part
+from shared.store import MemoryStore
+from shared.vectors import Vectors
+
+MakeStudy = Callable[..., Study]
+
+
+def store_parts(store: MemoryStore, spec: EmbeddingSpec, *indices: int) -> None:
+    for index in indices:
+        start, stop = spec.part_range(index)
+        rng = np.random.default_rng([7, index])
+        vectors = Vectors(
+            tuple(f"g{row}" for row in range(start, stop)), rng.normal(size=(stop - start, 4)).astype(np.float32)
+        )
+        store_part(store, spec, "attempt", index, vectors, dropped={}, repaired={}, seconds=1.0, worker="test")
+
+
+def finish(store: MemoryStore, spec: EmbeddingSpec) -> None:
+    store_parts(store, spec, *range(spec.parts()))
+    receipts = read_receipts(store, spec)
+    commit_manifest(store, spec, receipts, packages={}, device="cpu", created_at="2026-01-01T00:00:00Z")
+
+
+def test_missing_parts_are_sent_once(dispatcher: Dispatcher, board: Board, make_study: MakeStudy) -> None:
+    study = make_study()
+    assert dispatcher.release([study]) == 6
+    assert dispatcher.release([study]) == 0
+    expected = {part_step_id(spec.digest, i) for spec in study.embeddings for i in range(3)}
+    assert set(board.queued(EMBED)) == expected
+    assert board.queued(SCORE) == []
+
+
+def test_what_runs_is_not_sent(dispatcher: Dispatcher, board: Board, make_study: MakeStudy) -> None:
+    study = make_study()
+    with board.lease(part_step_id(study.embeddings[0].digest, 1)):
+        assert dispatcher.release([study]) == 5
+
+
+def test_stored_parts_are_not_made_again(
+    dispatcher: Dispatcher, board: Board, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    spec = study.embeddings[0]
+    store_parts(store, spec, 0, 2)
+    dispatcher.release([study])
+    assert [step for step in board.queued(EMBED) if step.startswith(spec.digest)] == [part_step_id(spec.digest, 1)]
+    assert board.rows_done([spec.digest])[0].rows == 16 + 8
+
+
+def test_all_parts_without_a_manifest_are_finished_by_one_step(
+    dispatcher: Dispatcher, board: Board, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    spec = study.embeddings[0]
+    store_parts(store, spec, 0, 1, 2)
+    dispatcher.release([study])
+    assert [step for step in board.queued(EMBED) if step.startswith(spec.digest)] == [part_step_id(spec.digest, 2)]
+
+
+def test_a_score_is_sent_when_both_embeddings_are_whole(
+    dispatcher: Dispatcher, board: Board, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    finish(store, study.embeddings[0])
+    dispatcher.release([study])
+    assert board.queued(SCORE) == []
+    finish(store, study.embeddings[1])
+    dispatcher.release([study])
+    assert board.queued(SCORE) == [study.scores()[0].digest]
+
+
+def test_a_small_study_is_not_starved_by_a_huge_one(
+    dispatcher: Dispatcher, board: Board, make_study: MakeStudy
+) -> None:
+    huge, small = make_study(rows=16_000), make_study(rows=40, seed=1)
+    assert dispatcher.release([huge, small]) == 8
+    assert sum(step.startswith(small.embeddings[0].digest) for step in board.queued(EMBED)) == 3
+
+
+def test_what_failed_is_not_sent_and_fails_its_pairs(
+    dispatcher: Dispatcher, board: Board, ledger: Ledger, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    spec = study.embeddings[0]
+    failure = Failure(work=spec.digest, label=spec.label, code="bad-table", wrong="w", attempts=1, worker="w", at="now")
+    store.put(keys.embedding_failure(spec), failure.to_json())
+    assert dispatcher.release([study]) == 3
+    pair_failure = ledger.pair_failure(study.scores()[0])
+    assert pair_failure is not None
+    assert spec.label in pair_failure.wrong
+
+
+def test_a_wiped_redis_is_filled_again(
+    dispatcher: Dispatcher, board: Board, ledger: Ledger, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    store.put_if_absent(keys.study(study.id), study.to_json())
+    store_parts(store, study.embeddings[0], 0)
+    reconciler = Reconciler(ledger, board, dispatcher)
+    assert reconciler.look() == 5
+    assert reconciler.look() == 0
+    board._redis.flushall()
+    assert reconciler.look() == 5
+    assert board.wanted_by(study.embeddings[0].digest) == [study.id]
+
+
+def test_a_complete_study_is_left_alone(
+    dispatcher: Dispatcher, board: Board, ledger: Ledger, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    store.put_if_absent(keys.study(study.id), study.to_json())
+    for spec in study.embeddings:
+        finish(store, spec)
+    for score in study.scores():
+        store.put(keys.score(score), b"{}")
+    assert Reconciler(ledger, board, dispatcher).look() == 0
+    assert board.queued(EMBED) == board.queued(SCORE) == []
+
+
+def test_a_study_that_cannot_be_read_does_not_stop_the_others(
+    dispatcher: Dispatcher, board: Board, ledger: Ledger, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    store.put(keys.study("0" * 32), b"{half")
+    store.put_if_absent(keys.study(study.id), study.to_json())
+    assert Reconciler(ledger, board, dispatcher).look() == 6
