@@ -1,4 +1,4 @@
-"""The README's tables, made from the code. `python docs/tables.py` writes them; `--check` says whether they are true."""
+"""The README's tables, made from the code. `python docs/tables.py` writes them, `--check` says if they are true."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from embedder.catalogue.datasets import DATASETS
-from embedder.catalogue.models import MODELS
+from embedder.catalogue.datasets import known_datasets
+from embedder.catalogue.models import listed_models
+from services.api import ENDPOINTS
 from shared.settings import TABLE
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -30,8 +31,7 @@ def models() -> str:
     """Every listed model."""
     rows = (
         [f"`{row.name}`", row.family, f"{row.parameters:g}", f"`{row.checkpoint}`", row.pooling, row.licence]
-        for row in MODELS.values()
-        if row.listed
+        for row in listed_models()
     )
     return markdown(["model", "family", "million parameters", "checkpoint", "vector", "licence"], rows)
 
@@ -39,17 +39,21 @@ def models() -> str:
 def datasets() -> str:
     """Every listed dataset."""
     rows = (
-        [f"`{row.name}`", row.title, ", ".join(f"`{modality.name}`" for modality in row.modalities), f"`{row.location}`"]
-        for row in DATASETS.values()
+        [
+            f"`{row.name}`",
+            row.title,
+            ", ".join(f"`{modality.name}`" for modality in row.modalities),
+            f"`{row.location}`",
+        ]
+        for row in known_datasets().values()
     )
     return markdown(["dataset", "what it is", "modalities", "where from"], rows)
 
 
 def endpoints() -> str:
-    """Every endpoint, from the api's own OpenAPI document."""
-    from services.api.openapi import endpoint_rows
-
-    return markdown(["endpoint", "what it gives"], ([f"`{method} {path}`", text] for method, path, text in endpoint_rows()))
+    """Every endpoint of the api."""
+    rows = ([f"`{endpoint.method} {endpoint.path}`", endpoint.summary] for endpoint in ENDPOINTS)
+    return markdown(["endpoint", "what it gives"], rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -66,7 +70,8 @@ def with_tables(text: str) -> str:
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marked.search(text):
             raise SystemExit(f"README.md has no markers for the table {name!r}")
-        text = marked.sub(lambda match, made=table(): f"{match[1]}{made}\n{match[2]}", text)
+        made = table().replace("\\", r"\\")
+        text = marked.sub(rf"\g<1>{made}\n\g<2>", text)
     return text
 
 

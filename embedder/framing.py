@@ -53,9 +53,8 @@ def cut_patch(image: Image, modality: Modality) -> Patch:
 
 def zoom_patch(patch: Patch) -> npt.NDArray[np.float64]:
     """The patch on `(band, SIDE, SIDE)` pixels, by linear interpolation; the outermost pixels' centres stay so."""
-    height, width = patch.flux.shape[1:]
-    zoomed: npt.NDArray[np.float64] = _weights(patch.rows, height) @ patch.flux @ _weights(patch.columns, width).T
-    return zoomed
+    columns_zoomed = _interpolate(patch.flux, patch.columns)
+    return _interpolate(columns_zoomed.swapaxes(1, 2), patch.rows).swapaxes(1, 2)
 
 
 def find_bands(bands: tuple[str, ...], modality: Modality) -> list[int]:
@@ -89,11 +88,9 @@ def _window(length: int, side: float) -> tuple[slice, npt.NDArray[np.float64]]:
     return slice(start, stop), np.linspace(first - start, first - start + side - 1, SIDE)
 
 
-def _weights(positions: npt.NDArray[np.float64], length: int) -> npt.NDArray[np.float64]:
-    below = np.clip(np.floor(positions).astype(np.intp), 0, length - 2)
-    fraction = positions - below
-    weights = np.zeros((len(positions), length))
-    taken = np.arange(len(positions))
-    weights[taken, below] = 1 - fraction
-    weights[taken, below + 1] = fraction
-    return weights
+def _interpolate(flux: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Linear interpolation along the last axis."""
+    below = np.clip(np.floor(positions).astype(np.intp), 0, flux.shape[-1] - 2)
+    above = positions - below
+    between: npt.NDArray[np.float64] = flux[..., below] * (1 - above) + flux[..., below + 1] * above
+    return between

@@ -14,7 +14,7 @@ from typing import Literal
 
 import httpx2  # what huggingface_hub 2 speaks through; its network errors are not wrapped
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.constants import is_offline_mode
+from huggingface_hub.constants import HF_HUB_CACHE, is_offline_mode
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.file_download import repo_folder_name
 
 from embedder.contents import LOCAL, hash_folder
 from shared.errors import CheckpointUnavailable, HubUnavailable, SameSkyError
@@ -53,13 +54,27 @@ def resolve_revision(kind: RepoKind, repo_id: str, revision: str, settings: Sett
         return hash_folder(folder)
     with translate_hub_errors(kind, repo_id, revision):
         if is_offline_mode():
-            return snapshot_folder(kind, repo_id, revision).name
+            return _cached_commit(kind, repo_id, revision)
         api = HfApi()
         ask = api.model_info if kind == "model" else api.dataset_info
         commit = ask(repo_id, revision=revision, timeout=_TIMEOUT_SECONDS).sha
     if commit is None or not _COMMIT.fullmatch(commit):
         raise HubUnavailable(f"the hub gave {commit!r} as the commit of {repo_id}", "40 hexadecimal digits")
+    if _COMMIT.fullmatch(revision) and commit != revision:
+        raise CheckpointUnavailable(f"{kind} {repo_id} has no commit {revision}; the hub gave {commit}", revision)
     return commit
+
+
+def _cached_commit(kind: RepoKind, repo_id: str, revision: str) -> str:
+    """The commit of a branch as last seen; where none was seen, that of the only snapshot in the cache."""
+    try:
+        return snapshot_folder(kind, repo_id, revision).name
+    except LocalEntryNotFoundError:
+        folder = Path(HF_HUB_CACHE, repo_folder_name(repo_id=repo_id, repo_type=kind), "snapshots")
+        commits = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        if len(commits) != 1 or _COMMIT.fullmatch(revision):
+            raise
+        return snapshot_folder(kind, repo_id, commits[0]).name
 
 
 def snapshot_folder(kind: RepoKind, repo_id: str, revision: str) -> Path:
@@ -104,28 +119,34 @@ def translate_hub_errors(kind: RepoKind, repo_id: str, revision: str) -> Iterato
 
 def _explain(error: BaseException, kind: RepoKind, repo_id: str, revision: str) -> SameSkyError | None:
     what = f"{kind} {repo_id} at revision {revision}"
-    for cause in _causes(error):
-        if isinstance(cause, GatedRepoError):
-            remedy = "ask for access on its page, and set HF_TOKEN for the embedder and the api"
-            return CheckpointUnavailable(f"{what} is gated", "a repository you may read", remedy)
-        if isinstance(cause, RevisionNotFoundError):
-            return CheckpointUnavailable(f"{what} is not on the hub", "a branch, tag or commit of the repository")
-        if isinstance(cause, RepositoryNotFoundError):
-            remedy = "check the id; a private one needs HF_TOKEN"
-            return CheckpointUnavailable(f"{what} is not on the hub", "a repository you may read", remedy)
-        if isinstance(cause, HfHubHTTPError) and not _passing(cause):
-            return CheckpointUnavailable(f"the hub refused {what}: {cause}")
-        if isinstance(cause, OfflineModeIsEnabled) or (isinstance(cause, LocalEntryNotFoundError) and is_offline_mode()):
-            remedy = "download it while on line, unset HF_HUB_OFFLINE, or put it under SAMESKY_HUB_DIR"
-            return CheckpointUnavailable(f"{what} is not in the local cache, and HF_HUB_OFFLINE is set", "", remedy)
-    for cause in _causes(error):
-        if isinstance(cause, HfHubHTTPError | httpx2.TransportError | ConnectionError | TimeoutError):
+    causes = list(_causes(error))
+    for cause in causes:
+        refusal = _explain_refusal(cause, what)
+        if refusal is not None:
+            return refusal
+    for cause in causes:
+        if isinstance(cause, httpx2.HTTPError | ConnectionError | TimeoutError):
             remedy = "it is tried again; without a network, put the files under SAMESKY_HUB_DIR"
             return HubUnavailable(f"the hub did not answer for {what}: {cause}", "", remedy)
     return None
 
 
-def _passing(error: HfHubHTTPError) -> bool:
+def _explain_refusal(cause: BaseException, what: str) -> CheckpointUnavailable | None:
+    """What the hub, or the cache without it, said for good; None for what may pass."""
+    wrong, remedy = "", ""
+    if isinstance(cause, GatedRepoError):
+        wrong, remedy = f"{what} is gated", "ask for access on its page, and set HF_TOKEN for the embedder and the api"
+    elif isinstance(cause, RevisionNotFoundError | RepositoryNotFoundError):
+        wrong, remedy = f"{what} is not on the hub", "check the id and the revision; a private one needs HF_TOKEN"
+    elif isinstance(cause, HfHubHTTPError) and not _may_pass(cause):
+        wrong = f"the hub refused {what}: {cause}"
+    elif is_offline_mode() and isinstance(cause, OfflineModeIsEnabled | LocalEntryNotFoundError):
+        wrong = f"{what} is not in the local cache, and HF_HUB_OFFLINE is set"
+        remedy = "download it while on line, unset HF_HUB_OFFLINE, or put it under SAMESKY_HUB_DIR"
+    return CheckpointUnavailable(wrong, "a repository you may read", remedy) if wrong else None
+
+
+def _may_pass(error: HfHubHTTPError) -> bool:
     return error.response.status_code in (408, 425, 429) or error.response.status_code >= 500
 
 

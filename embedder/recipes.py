@@ -24,6 +24,7 @@ from shared.contracts import Kind, Modality
 from shared.errors import BadStudy, UnknownName
 
 Numbers = npt.NDArray[np.float64]
+Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
 # Survey percentiles 1 and 99, each in the survey's own flux unit (HSC: ADU at zero point 27; Legacy: nanomaggies;
 # JWST: 10 nJy), as the reference of arXiv 2509.19453 published them.
@@ -51,7 +52,7 @@ class Prepared:
     repaired: how many values were mended, by kind.
     """
 
-    values: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    values: Values
     repaired: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -91,7 +92,7 @@ def check_recipe(modality: Modality) -> None:
     unknown = set() if recipe.bands is None else set(modality.bands) - recipe.bands
     if unknown:
         raise BadStudy(
-            f"recipe {recipe.name} of modality {modality.name} has no survey percentiles for {', '.join(sorted(unknown))}",
+            f"recipe {recipe.name} of {modality.name} has no survey percentiles for {', '.join(sorted(unknown))}",
             f"bands {', '.join(sorted(recipe.bands or ()))}",
             "use recipe arcsinh-image-v1, which takes any band",
         )

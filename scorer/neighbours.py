@@ -23,7 +23,8 @@ Rows = npt.NDArray[np.int64]
 
 _QUERIES = 4096  # rows searched at once: FAISS's own block (distance_compute_blas_query_bs)
 _SPARE = 8  # candidates beyond k and self, so that float32 seldom leaves the k-th place in doubt
-_BLOCK_BYTES = 1 << 23
+_BLOCK_BYTES = 1 << 23  # fits the processor's cache
+_LARGE_BLOCK_BYTES = 1 << 26
 # Similarities this close are a tie: float64 products of the same two directions differ by 1e-16 or so.
 _TIE_DECIMALS = 12
 
@@ -35,7 +36,7 @@ def nearest(vectors: Vectors, k: int) -> Neighbours:
     equally similar neighbours (to 12 decimals, computed in float64) the one in the lower row comes first; rows in
     order of object id thus give a table that storage order cannot change. Memory beyond the vectors: one float32
     copy of them, the table, and blocks. Rows whose k-th place float32 cannot settle (many near-ties, as where
-    an embedding has collapsed) are searched again in float64, at about twice the cost.
+    an embedding has collapsed) are searched again in float64, at several times the cost.
     Raises TooFewObjects unless 0 < k < n, and ZeroVector, naming the first object without a direction.
     """
     n = len(vectors)
@@ -49,8 +50,8 @@ def nearest(vectors: Vectors, k: int) -> Neighbours:
     for start in range(0, n, _QUERIES):
         rows = np.arange(start, min(start + _QUERIES, n))
         table[rows], doubtful = _search(vectors.matrix, unit, norms, rows, k)
-        for some in np.array_split(doubtful, -(-len(doubtful) * n * 8 // (8 * _BLOCK_BYTES)) or 1):
-            table[some] = _search_all(vectors.matrix, norms, some, k)
+        for block in _blocks(len(doubtful), n, _LARGE_BLOCK_BYTES):
+            table[doubtful[block]] = _search_all(vectors.matrix, norms, doubtful[block], k)
     return Neighbours(vectors.object_ids, table)
 
 
@@ -105,7 +106,7 @@ def _norms(vectors: Vectors) -> Doubles:
     return norms
 
 
-def _blocks(rows: int, numbers: int) -> list[slice]:
-    """Slices over `rows` rows of so many float64 numbers each, every one small enough for the processor's cache."""
-    size = max(1, _BLOCK_BYTES // (8 * numbers))
+def _blocks(rows: int, numbers: int, size_bytes: int = _BLOCK_BYTES) -> list[slice]:
+    """Slices over `rows` rows of so many float64 numbers each, none larger than `size_bytes`, or than a row."""
+    size = max(1, size_bytes // (8 * numbers))
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

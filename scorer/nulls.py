@@ -16,8 +16,6 @@ import numpy.typing as npt
 Table = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
 
-_SLOTS_PER_EDGE = 16
-
 
 def chance_of_mknn(n: int, k: int) -> float:
     """The MKNN expected of unrelated embeddings of n objects: k/(n - 1), exactly."""
@@ -35,18 +33,12 @@ def count_relabelled(left: Table, right: Table, permutations: Iterable[npt.NDArr
     A permutation p `(n,)` gives object i of the left the place of object p[i] on the right: T counts the edges
     (i, j) of the left graph for which (p[i], p[j]) is an edge of the right one.
     """
-    n, k = left.shape
-    # Most edges are no edge after relabelling. A table of slots says so at once, at the cost of some false alarms
-    # (1 in 16, at most), which are then looked up. An edge's slot is the sum of its ends' random numbers.
-    mask = (1 << (_SLOTS_PER_EDGE * n * k - 1).bit_length()) - 1
-    source, target = np.random.default_rng(0).integers(0, mask + 1, size=(2, n), dtype=np.int64)
-    taken = np.zeros(mask + 1, dtype=bool)
-    taken[(source[:, None] + target[right]) & mask] = True
+    # one column of neighbours against all of the other side's at once: (k, n), so that each runs along memory
+    ours, theirs = np.ascontiguousarray(left.T), np.ascontiguousarray(right.T)
 
     def count(p: npt.NDArray[np.int64]) -> int:
-        slots = (source[p][:, None] + target[p][left]) & mask
-        start, column = np.divmod(np.flatnonzero(taken[slots]), k)
-        return int(np.count_nonzero(right[p[start]] == p[left[start, column]][:, None]))
+        relabelled, others = p.astype(np.int32)[ours], theirs[:, p]
+        return sum(int(np.count_nonzero(column == others)) for column in relabelled)
 
     return np.fromiter((count(p) for p in permutations), dtype=np.int64)
 

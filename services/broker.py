@@ -68,20 +68,3 @@ class Sender:
             raise BrokerUnavailable(
                 "Redis does not take messages", "a server at SAMESKY_REDIS_URL", "start it, then try again"
             ) from error
-
-
-def run_worker(app: Celery, *, queue: str, name: str) -> None:
-    """Run a worker of `queue` until it is told to stop: TERM lets the running step end."""
-    app.worker_main(
-        [
-            "worker",
-            "--queues",
-            queue,
-            "--hostname",
-            name,
-            "--without-gossip",
-            "--without-mingle",
-            "--loglevel",
-            "WARNING",
-        ]
-    )

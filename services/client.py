@@ -5,26 +5,27 @@ Imports no server, no queue, no model library.
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
+from urllib.parse import quote
 
 import httpx
 
 from services.field_errors import InvalidFields, validate
 from services.study_file import read_study_file
-from shared.contracts import Contract
 from shared.errors import ApiUnavailable, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
 from shared.progress import JobProgress, PairProgress, StudyProgress
 from shared.requests import StudyRequest
 from shared.settings import Settings
 
 _SECONDS_BETWEEN_LOOKS = 0.5
+_PAGE = 1000
 _PATIENCE_SECONDS = 60.0
 _JSON_TYPES = ("application/json", "application/problem+json")
 StudySource = StudyRequest | Mapping[str, Any] | str | os.PathLike[str]
-C = TypeVar("C", bound=Contract)
 
 
 class Client:
@@ -64,24 +65,26 @@ class Client:
                 study = validate(StudyRequest, study)
             except InvalidFields as error:
                 raise error.as_error(BadStudy) from error
-        body = study.model_dump(mode="json", exclude_defaults=True)
-        return _record(StudyProgress, self._send("POST", "/v1/studies", json=body).json())
+        response = self._send("POST", "/v1/studies", json=study.model_dump(mode="json"))
+        return StudyProgress.model_validate(self._json(response))
 
-    def studies(self) -> list[StudyProgress]:
-        """All studies, newest first."""
-        return [_record(StudyProgress, item) for item in self._pages("/v1/studies")]
+    def studies(self, most: int | None = None) -> list[StudyProgress]:
+        """Studies, newest first; the `most` newest of them, where given."""
+        size = str(min(most or _PAGE, _PAGE))
+        items = itertools.islice(self._pages("/v1/studies", limit=size), most)
+        return [StudyProgress.model_validate(item) for item in items]
 
     def status(self, study_id: str) -> StudyProgress:
         """How far a study is."""
-        return _record(StudyProgress, self._get(_study(study_id)).json())
+        return StudyProgress.model_validate(self._json(self._get(_study(study_id))))
 
     def jobs(self, study_id: str) -> list[JobProgress]:
         """How far each job of a study is."""
-        return [_record(JobProgress, item) for item in self._pages(_study(study_id, "jobs"))]
+        return [JobProgress.model_validate(item) for item in self._pages(_study(study_id, "jobs"))]
 
     def pairs(self, study_id: str) -> list[PairProgress]:
         """How each pair of a study stands."""
-        return [_record(PairProgress, item) for item in self._pages(_study(study_id, "pairs"))]
+        return [PairProgress.model_validate(item) for item in self._pages(_study(study_id, "pairs"))]
 
     def wait(
         self,
@@ -91,9 +94,10 @@ class Client:
     ) -> StudyProgress:
         """Return once a study is done or failed; `on_progress` is called at every look before that, and at the last.
 
-        An api that is away for less than a minute is waited for. Raises TimeoutError after `timeout` seconds.
+        An api that answered once and is away for less than a minute is waited for. Raises TimeoutError after
+        `timeout` seconds.
         """
-        started = answered = time.monotonic()
+        started, answered = time.monotonic(), None
         while True:
             try:
                 progress = self.status(study_id)
@@ -103,7 +107,7 @@ class Client:
                     return progress
                 answered = time.monotonic()
             except Retryable:
-                if time.monotonic() - answered > _PATIENCE_SECONDS:
+                if answered is None or time.monotonic() - answered > _PATIENCE_SECONDS:
                     raise
             if timeout is not None and time.monotonic() - started > timeout:
                 raise TimeoutError(f"study {study_id} was not over within {timeout:g} s")
@@ -119,7 +123,7 @@ class Client:
 
     def score(self, score: str) -> dict[str, Any]:
         """One score's whole record, with its provenance."""
-        return dict(self._get(f"/v1/scores/{score}").json())
+        return self._json(self._get(f"/v1/scores/{quote(score, safe='')}"))
 
     def embeddings(self, **filters: str) -> list[dict[str, Any]]:
         """Whole embeddings; filters: dataset, modality, model, family."""
@@ -138,10 +142,10 @@ class Client:
         return self._get(_study(study_id, f"figures/{name}.{format}")).content
 
     def _pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
-        page = self._get(path, limit="1000", **query).json()
+        page = self._json(self._get(path, **{"limit": str(_PAGE), **query}))
         yield from page["items"]
         while page["next"]:
-            page = self._get(page["next"]).json()
+            page = self._json(self._get(page["next"]))
             yield from page["items"]
 
     def _get(self, path: str, **query: str) -> httpx.Response:
@@ -150,7 +154,7 @@ class Client:
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **options)
-        except (httpx.TransportError, httpx.UnsupportedProtocol) as error:
+        except httpx.TransportError as error:
             raise ApiUnavailable(
                 f"no api answers at {self.url}",
                 "a running installation",
@@ -160,25 +164,24 @@ class Client:
             return response
         raise self._error(response)
 
-    def _error(self, response: httpx.Response) -> SameSkyError:
-        """The error that the api named."""
+    def _json(self, response: httpx.Response) -> dict[str, Any]:
         if response.headers.get("Content-Type") not in _JSON_TYPES:
-            return ApiUnavailable(
-                f"{self.url} answers {response.status_code} {response.reason_phrase}, and is not this api",
+            raise ApiUnavailable(
+                f"{self.url} answers {response.status_code} {response.reason_phrase}, but is no api of ours",
                 "an api of Same Sky",
                 "see SAMESKY_API_URL",
             )
-        problem = response.json()
+        return dict(response.json())
+
+    def _error(self, response: httpx.Response) -> SameSkyError:
+        """The error that the api named. Raises ApiUnavailable when what answered is something else."""
+        problem = self._json(response)
         kind = error_kinds().get(problem.get("code", ""), Unexpected)
         return kind(problem["detail"], problem.get("expected", ""), problem.get("remedy", ""))
 
 
-def _record(model: type[C], data: Any) -> C:
-    return model.model_validate(data)
-
-
 def _study(study_id: str, part: str = "") -> str:
-    return f"/v1/studies/{study_id}/{part}".rstrip("/")
+    return f"/v1/studies/{quote(study_id, safe='')}/{part}".rstrip("/")
 
 
 def _scores(study_id: str | None) -> str:

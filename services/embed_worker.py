@@ -11,27 +11,25 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from services.board import Board, Lease
-from services.broker import ANNOUNCE, EMBED, SCORE, Sender, make_app, run_worker
+from services.broker import ANNOUNCE, EMBED, SCORE, Sender
 from services.dispatch import part_step_id
-from services.heartbeat_step import beat_while_consuming
-from services.startup import wait_for_services
 from services.steps import new_attempt, run_step, worker_name
+from services.worker import make_worker_app, run_worker
 from shared import keys
-from shared.contracts import EmbeddingSpec, ModelRef
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef
 from shared.embeddings import read_manifest
 from shared.errors import BrokerUnavailable
-from shared.log import configure
 from shared.settings import Settings
 from shared.store import ObjectStore
 from shared.stores import open_store
 
 if TYPE_CHECKING:
     from embedder.adapters.base import Adapter
+    from embedder.samples import Source
 
 _log = logging.getLogger(__name__)
 _settings = Settings.read()
-app = make_app(_settings, __name__)
-beat_while_consuming(app, _settings)
+app = make_worker_app(_settings, __name__)
 
 
 @app.task(name="samesky.embed_part")  # type: ignore[untyped-decorator]
@@ -54,18 +52,16 @@ def embed_part(message: dict[str, Any]) -> None:
 
 
 def _make_part(spec: EmbeddingSpec, index: int, lease: Lease) -> None:
-    from embedder.pipeline import embed_part as embed
-    from embedder.pipeline import finish
-    from embedder.sources import open_source
+    from embedder import pipeline
 
-    board = _board()
+    board, store, adapter = _board(), _store(), _adapter(spec.model)
     start, stop = spec.part_range(index)
-    part = embed(
+    part = pipeline.embed_part(
         spec,
         index,
-        source=open_source(spec.dataset, _settings),
-        adapter=lambda: _adapter(spec.model),
-        store=_store(),
+        source=_source(spec.dataset),
+        adapter=adapter,
+        store=store,
         attempt=new_attempt(),
         worker=worker_name(),
         batch=_settings.batch,
@@ -74,7 +70,7 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease) -> None:
     lease.check()
     _report(board, spec.digest, index, stop - start)
     _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
-    if finish(spec, _store(), device=str(_device())) is not None:
+    if pipeline.finish(spec, store, device=adapter.device) is not None:
         _announce(spec)
 
 
@@ -93,17 +89,17 @@ def _report(board: Board, embedding: str, index: int, rows: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _device() -> Any:
-    from embedder.device import choose_device
-
-    return choose_device(_settings)
-
-
-@lru_cache(maxsize=1)
 def _adapter(model: ModelRef) -> Adapter:
     from embedder.adapters.loading import load_adapter
 
-    return load_adapter(model, _settings, _device())
+    return load_adapter(model, _settings)
+
+
+@lru_cache(maxsize=4)
+def _source(dataset: DatasetRef) -> Source:
+    from embedder.sources.opening import open_source
+
+    return open_source(dataset, _settings)
 
 
 @lru_cache(maxsize=1)
@@ -118,6 +114,4 @@ def _board() -> Board:
 
 def run(settings: Settings) -> None:
     """Consume the `embed` queue until told to stop."""
-    configure(settings)
-    wait_for_services(settings, open_store(settings), Board.open(settings))
-    run_worker(app, queue=EMBED, name=f"embedder-{worker_name()}")
+    run_worker(app, settings, queue=EMBED, service="embedder")

@@ -85,6 +85,7 @@ def _field_errors(error: ValidationError, model: type[BaseModel], data: Any) -> 
         path = _without_branches(detail["loc"], data)
         if path is not None and not _is_echo(detail):
             found.append(_field_error(path, detail, model))
+    found.sort(key=lambda field: not field.remedy)  # what is mistyped explains what is missing
     return found or [FieldError((), str(error))]
 
 
@@ -106,7 +107,7 @@ def _without_branches(loc: Path, data: Any) -> Path | None:
 def _inside(data: Any, step: str | int) -> Any:
     if isinstance(data, Mapping):
         return data.get(step)
-    if isinstance(data, list) and isinstance(step, int) and step < len(data):
+    if isinstance(data, list | tuple) and isinstance(step, int) and step < len(data):
         return data[step]
     return None
 
@@ -123,18 +124,22 @@ def _field_error(path: Path, detail: Any, model: type[BaseModel]) -> FieldError:
         return FieldError(path, "this field is needed")
     if detail["type"] == "too_short":
         return FieldError(path, "should not be empty")
-    wrong = (
-        detail["msg"].removeprefix("Value error, ").replace("Input should", "should").replace("a valid tuple", "a list")
+    near = (
+        _near(detail["input"], detail["ctx"]["expected"].split("'")[1::2]) if detail["type"] == "literal_error" else ""
     )
-    given = detail["input"]
-    if detail["type"] != "value_error" and isinstance(given, str | int | float | None):
-        wrong = f"{wrong}, not {str(given)[:80]!r}" if isinstance(given, str) else f"{wrong}, not {json.dumps(given)}"
-    near = _near(given, detail["ctx"]["expected"].split("'")[1::2]) if detail["type"] == "literal_error" else ""
-    return FieldError(path, wrong, near)
+    return FieldError(path, _reason(detail), near)
+
+
+def _reason(detail: Any) -> str:
+    reason, given = str(detail["msg"]).removeprefix("Value error, "), detail["input"]
+    reason = reason.replace("Input should", "should").replace("a valid tuple", "a list")
+    if detail["type"] == "value_error" or not isinstance(given, str | int | float | None):
+        return reason
+    return f"{reason}, not {given[:80]!r}" if isinstance(given, str) else f"{reason}, not {json.dumps(given)}"
 
 
 def _near(name: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5) if isinstance(name, str) else []
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.7) if isinstance(name, str) else []
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 

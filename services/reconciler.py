@@ -17,6 +17,7 @@ from services.ledger import Ledger
 from services.startup import wait_for_services
 from shared.contracts import Study
 from shared.errors import BadRecord, BrokerUnavailable, StoreUnavailable
+from shared.log import configure
 from shared.settings import Settings
 from shared.stores import open_store
 
@@ -56,6 +57,7 @@ class Reconciler:
 
 def run(settings: Settings) -> None:
     """Look at start and every `settings.reconcile_seconds` until told to stop."""
+    configure(settings)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())

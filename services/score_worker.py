@@ -10,22 +10,19 @@ from functools import lru_cache
 from typing import Any
 
 from services.board import Board, Lease
-from services.broker import SCORE, Sender, make_app, run_worker
+from services.broker import SCORE, Sender
 from services.dispatch import Dispatcher, score_step
-from services.heartbeat_step import beat_while_consuming
 from services.ledger import Ledger
-from services.startup import wait_for_services
 from services.steps import run_step, worker_name
+from services.worker import make_worker_app, run_worker
 from shared import keys
 from shared.contracts import EmbeddingSpec, ScoreSpec
-from shared.log import configure
 from shared.settings import Settings
 from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
 _settings = Settings.read()
-app = make_app(_settings, __name__)
-beat_while_consuming(app, _settings)
+app = make_worker_app(_settings, __name__)
 
 
 @app.task(name="samesky.score_pair")  # type: ignore[untyped-decorator]
@@ -79,6 +76,4 @@ def _board() -> Board:
 
 def run(settings: Settings) -> None:
     """Consume the `score` queue until told to stop."""
-    configure(settings)
-    wait_for_services(settings, open_store(settings), Board.open(settings))
-    run_worker(app, queue=SCORE, name=f"scorer-{worker_name()}")
+    run_worker(app, settings, queue=SCORE, service="scorer")

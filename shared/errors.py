@@ -6,6 +6,7 @@ SameSkyError
 |   +-- BrokerUnavailable    Redis did not answer
 |   +-- HubUnavailable       the model or dataset hub did not answer
 |   +-- ApiUnavailable       the api did not answer
+|   +-- NotReady             an embedding that a pair needs is not whole yet
 |   +-- OutOfMemory          the device had no room for a batch of one
 |   +-- LeaseLost            another worker holds the work now
 +-- Permanent            will fail the same way again; never retried
@@ -74,6 +75,10 @@ class HubUnavailable(Retryable):
 
 class ApiUnavailable(Retryable):
     """The api did not answer."""
+
+
+class NotReady(Retryable):
+    """An embedding that a pair needs is not whole yet."""
 
 
 class OutOfMemory(Retryable):

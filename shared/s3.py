@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from boto3.session import Session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError, ResponseStreamingError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    IncompleteReadError,
+    ResponseStreamingError,
+)
+from botocore.exceptions import ConnectionError as NoConnectionError
 
 from shared.errors import BadSetting, ObjectMissing, StoreUnavailable
 from shared.store import check_key, check_prefix, missing
@@ -19,7 +26,7 @@ from shared.store import check_key, check_prefix, missing
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_NO_ANSWER = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
+_NO_ANSWER = (NoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
 _NOTHING_THERE = {"NoSuchKey", "404", "NotFound"}
 _TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 _TRY_AGAIN = {"RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling", "OperationAborted"}
@@ -105,12 +112,14 @@ class S3Store:
         return True
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """See `ObjectStore.keys`. The order is made here: not every server lists in order."""
+        """See `ObjectStore.keys`. The order is made here: AWS directory buckets list in none."""
         check_prefix(prefix)
         return iter(sorted(self._list(prefix)))
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
+        if not self.exists(key):  # rclone 1.75 answers 500 when asked to delete what only begins other keys
+            return
         with self._answering(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._path(key))
 
@@ -144,8 +153,9 @@ class S3Store:
                     CreateBucketConfiguration={"LocationConstraint": region},  # type: ignore[typeddict-item]
                 )
         except ClientError as error:
-            if _code(error) != "BucketAlreadyOwnedByYou":  # another process was first
+            if _code(error) not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                 raise
+            self._client.head_bucket(Bucket=self._bucket)  # another process was first, or it is a stranger's
 
     @contextmanager
     def _answering(self, key: str) -> Iterator[None]:

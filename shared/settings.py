@@ -90,8 +90,10 @@ class Settings:
         return cls(**values)
 
 
-# Variables of ours that are not settings of a process: secrets of compose.yaml.
-_NOT_SETTINGS = frozenset({"SAMESKY_REDIS_PASSWORD"})
+# Variables of ours that are not settings of a process: compose.yaml makes settings of them.
+_NOT_SETTINGS = frozenset(
+    {"SAMESKY_REDIS_PASSWORD", "SAMESKY_S3_ACCESS_KEY", "SAMESKY_S3_SECRET_KEY", "SAMESKY_DATASETS"}
+)
 
 
 def _refuse_unknown(given: Mapping[str, str]) -> None:

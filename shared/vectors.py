@@ -6,7 +6,8 @@ but `read_ids`, which has no use for the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,15 +92,18 @@ def write_part(vectors: Vectors) -> bytes:
 
 def read_part(data: bytes) -> Vectors:
     """The vectors that `write_part` wrote, bit for bit. Raises BadTable, and what `Vectors` raises."""
-    table = _read_table(data, [_IDS, _VECTOR])
-    column = table.column(_VECTOR).combine_chunks()
-    matrix = column.flatten().to_numpy(zero_copy_only=True).reshape(len(table), column.type.list_size)
-    return Vectors(tuple(table.column(_IDS).to_pylist()), matrix)
+    with _reading():
+        table = _read_table(data, [_IDS, _VECTOR])
+        column = table.column(_VECTOR).combine_chunks()
+        matrix = column.flatten().to_numpy(zero_copy_only=True).reshape(len(table), column.type.list_size)
+        ids = tuple(table.column(_IDS).to_pylist())
+    return Vectors(ids, matrix)
 
 
 def read_ids(data: bytes) -> tuple[str, ...]:
     """The object ids of a part, in row order. Raises BadTable, DuplicateObjectIds, BadName."""
-    ids = tuple(_read_table(data, [_IDS]).column(_IDS).to_pylist())
+    with _reading():
+        ids = tuple(_read_table(data, [_IDS]).column(_IDS).to_pylist())
     _check_ids(ids)
     return ids
 
@@ -126,18 +130,23 @@ def _schema(dimension: int) -> pa.Schema:
 
 
 def _read_table(data: bytes, columns: list[str]) -> pa.Table:
+    file = pq.ParquetFile(pa.BufferReader(data))
+    schema = file.schema_arrow
+    vector = schema.field(1).type if len(schema) == 2 else pa.null()
+    dimension = vector.list_size if pa.types.is_fixed_size_list(vector) else 0
+    if not dimension or not schema.equals(_schema(dimension)):
+        raise BadTable(
+            f"a part with columns {', '.join(f'{field.name}: {field.type}' for field in schema) or 'of no name'}",
+            f"columns {_IDS}: string, {_VECTOR}: fixed_size_list<float32>[d], none of them nullable",
+        )
+    return file.read(columns=columns)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        schema = file.schema_arrow
-        vector = schema.field(1).type if len(schema) == 2 else pa.null()
-        dimension = vector.list_size if pa.types.is_fixed_size_list(vector) else 0
-        if not dimension or not schema.equals(_schema(dimension)):
-            raise BadTable(
-                f"a part with columns {', '.join(f'{field.name}: {field.type}' for field in schema) or 'of no name'}",
-                f"columns {_IDS}: string, {_VECTOR}: fixed_size_list<float32>[d], none of them nullable",
-            )
-        return file.read(columns=columns)
-    except (pa.ArrowException, OSError) as error:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise BadTable(f"a part that cannot be read: {error}", "a whole Parquet file") from error
 
 

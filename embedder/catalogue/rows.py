@@ -44,8 +44,9 @@ class ModelRow(Contract):
 class DatasetRow(Contract):
     """One dataset: where it is and the modalities its objects are seen in.
 
-    location: the hub id; empty for a simulation, which is made from its seed. id_column: the column of object
-    ids; None: the row's position within the revision and split. labels: unit of each label, empty for none.
+    location: the hub id; empty for a simulation, which is made from its seed. revision: the branch to resolve on
+    the hub, or the simulation's version. id_column: the column of object ids; None: the row's position within the
+    revision and split, or what the simulation calls it. labels: unit of each label, empty for a pure number.
     rows: what is taken when a study sets no limit; None: all. most_rows: the largest limit; None: no other
     than the table's length.
     """

@@ -116,7 +116,7 @@ def _dense(array: pa.Array, row: int, dimensions: int, dtype: np.dtype[Any]) -> 
 def _edges(array: pa.Array, start: int, stop: int) -> npt.NDArray[np.int64]:
     if pa.types.is_fixed_size_list(array.type):
         first = array.offset + start
-        return array.type.list_size * np.arange(first, first + stop - start + 1)
+        return np.arange(first, first + stop - start + 1, dtype=np.int64) * int(array.type.list_size)
     edges: npt.NDArray[np.int64] = array.offsets.slice(start, stop - start + 1).to_numpy().astype(np.int64)
     return edges
 

@@ -7,7 +7,7 @@ megabytes whatever the group's size. Local files and hub files are read by the s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -26,6 +26,10 @@ from shared.errors import BadInput, BadTable, MissingColumn
 # Rows decoded at a time: 16 images of five bands of 160 x 160 pixels are 8 MB.
 _ROWS_AT_ONCE = 16
 _STREAM_BYTES = 1 << 22
+
+
+# The columns to read, of a file with this schema and path.
+_Chooser = Callable[[pa.Schema, str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,9 @@ class ParquetSource:
             structs = slab.batch.column(slab.batch.schema.get_field_index(modality.column))
             for offset in range(slab.batch.num_rows):
                 with _located(slab.file, slab.row_in_file + offset):
-                    object_id = self._object_id(slab, offset)
-                    yield_value = Sample(object_id, slab.row + offset, read_observation(structs, offset, modality))
-                yield yield_value
+                    observation = read_observation(structs, offset, modality)
+                    sample = Sample(self._object_id(slab, offset), slab.row + offset, observation)
+                yield sample
 
     def read_ids(self, stop: int) -> Iterator[tuple[str, int, str]]:
         """Yield file, row in the file, and object id of the first `stop` rows. Reads the id column alone."""
@@ -92,7 +96,7 @@ class ParquetSource:
 
     def _slabs(self, choose: _Chooser, start: int, stop: int) -> Iterator[_Slab]:
         first = 0
-        for index, file in enumerate(self._files.paths):
+        for index in range(len(self._files.paths)):
             if first >= stop:
                 return
             rows = self._footer(index).num_rows
@@ -123,14 +127,13 @@ class ParquetSource:
 
     @contextmanager
     def _opened(self, file: str, footer: pq.FileMetaData | None = None) -> Iterator[pq.ParquetFile]:
-        with self._files.guard():
-            try:
-                with self._files.filesystem.open(file, "rb", cache_type="none") as handle:
-                    yield pq.ParquetFile(handle, metadata=footer, buffer_size=_STREAM_BYTES, pre_buffer=False)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise BadTable(
-                    f"{_short(file)} cannot be read: {error}", "a whole Parquet file", "write or download it again"
-                ) from error
+        # pyarrow tells of a broken file by ArrowInvalid or by a plain OSError; the guard has taken out the hub's.
+        try:
+            with self._files.guard(), self._files.filesystem.open(file, "rb", cache_type="none") as handle:
+                yield pq.ParquetFile(handle, metadata=footer, buffer_size=_STREAM_BYTES, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            remedy = "write or download it again"
+            raise BadTable(f"{_short(file)} cannot be read: {error}", "a whole Parquet file", remedy) from error
 
     def _sample_columns(self, schema: pa.Schema, file: str, modality: Modality) -> list[str]:
         _require(schema, modality.column, file)
@@ -150,3 +153,35 @@ class ParquetSource:
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise BadTable(f"the object id in column {self._id_column} is {value!r}", "a string or a whole number")
         return str(value)
+
+
+def _require(schema: pa.Schema, column: str, file: str) -> None:
+    if column not in schema.names:
+        raise MissingColumn(
+            f"{_short(file)} has no column {column}",
+            "a column of the table",
+            f"it has {', '.join(schema.names)}",
+        )
+
+
+def _plain_columns(schema: pa.Schema, file: str) -> list[str]:
+    del file
+    return [field.name for field in schema if _is_plain(field.type)]
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(number or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _short(file: str) -> str:
+    return PurePosixPath(file).name
+
+
+@contextmanager
+def _located(file: str, row: int) -> Iterator[None]:
+    """Say of a bad value in which file and row it stands."""
+    try:
+        yield
+    except BadInput as error:
+        raise type(error)(f"{_short(file)}, row {row}: {error.wrong}", error.expected, error.remedy) from error

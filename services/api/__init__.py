@@ -13,6 +13,16 @@ from services.api.errors import describe_errors
 from services.api.openapi import openapi_endpoint
 from services.studies import Studies
 
+_ENDPOINTS = (
+    *studies.ENDPOINTS,
+    *scores.ENDPOINTS,
+    *catalogue.ENDPOINTS,
+    *health.ENDPOINTS,
+    *index.ENDPOINTS,
+)
+ENDPOINTS = (*_ENDPOINTS, openapi_endpoint(_ENDPOINTS))
+"""Every endpoint: what is mounted, described in the OpenAPI document, and listed in the README."""
+
 _MOST_BODY_BYTES = 1024 * 1024
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -27,14 +37,7 @@ def create_app(known: Studies) -> Flask:
     """The WSGI application that answers for `known`."""
     app = Flask("samesky", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
-    endpoints = [
-        *studies.ENDPOINTS,
-        *scores.ENDPOINTS,
-        *catalogue.ENDPOINTS,
-        *health.ENDPOINTS,
-        *index.ENDPOINTS,
-    ]
-    for endpoint in [*endpoints, openapi_endpoint(endpoints)]:
+    for endpoint in ENDPOINTS:
         mount(app, endpoint, known)
     describe_errors(app)
     app.after_request(_finish)

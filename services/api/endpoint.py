@@ -5,6 +5,7 @@ A view takes the `Studies`, the names in its address, and a validated `query` or
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,11 @@ class Endpoint:
     media: tuple[str, ...] = (JSON,)
     status: int = 200
     errors: tuple[int, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The address as OpenAPI and people write it: `/v1/studies/{study}`."""
+        return re.sub(r"<(?:[^<>]*:)?(\w+)>", r"{\1}", self.rule)
 
 
 def mount(app: Flask, endpoint: Endpoint, studies: Studies) -> None:

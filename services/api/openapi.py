@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -26,11 +27,14 @@ Schemas = dict[Any, dict[str, Any]]
 def openapi_endpoint(others: Sequence[Endpoint]) -> Endpoint:
     """The endpoint that serves the document of `others` and of itself."""
 
-    def show_openapi(_: Studies) -> Response:
-        return Response(text, mimetype=JSON)
+    @cache
+    def text() -> str:
+        return json.dumps(make_document([*others, itself]))
 
-    itself = Endpoint("GET", "/v1/openapi.json", show_openapi, "This document")
-    text = json.dumps(make_document([*others, itself]))
+    def show_openapi(_: Studies) -> Response:
+        return Response(text(), mimetype=JSON)
+
+    itself = Endpoint("GET", "/v1/openapi.json", show_openapi, "This api, as an OpenAPI document")
     return itself
 
 
@@ -44,7 +48,7 @@ def make_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         operation = _operation(endpoint, references)
-        paths.setdefault(_path(endpoint.rule), {})[endpoint.method.lower()] = operation
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -79,7 +83,7 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
         content[JSON] = {"schema": schemas[endpoint.answer, "serialization"]}
     responses: dict[str, Any] = {str(endpoint.status): {"description": endpoint.summary, "content": content}}
     if endpoint.status == HTTPStatus.ACCEPTED:
-        responses["200"] = {"description": "It was asked for before, and is over", "content": content}
+        responses["200"] = {"description": "All of its work was done before", "content": content}
     else:
         responses["304"] = {"description": "Not modified since the ETag given in If-None-Match"}
     refused = {422} if endpoint.query or endpoint.body else set()
@@ -91,10 +95,6 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
 
 def _problem(description: str, schemas: Schemas) -> dict[str, Any]:
     return {"description": description, "content": {PROBLEM: {"schema": schemas[Problem, "serialization"]}}}
-
-
-def _path(rule: str) -> str:
-    return _PARAMETER.sub(r"{\g<name>}", rule)
 
 
 def _path_parameters(rule: str) -> Iterable[dict[str, Any]]:

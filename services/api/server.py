@@ -11,7 +11,9 @@ from gunicorn.app.base import BaseApplication
 
 from services.api import create_app
 from services.studies import Studies
+from shared.log import configure
 from shared.settings import Settings
+from shared.stores import open_store
 
 _THREADS = 8
 _GRACE_SECONDS = 10
@@ -21,7 +23,10 @@ def run(settings: Settings) -> None:
     """Serve on `settings.api_host`:`settings.api_port` until TERM or INT; requests under way are finished.
 
     One process with threads: views wait for Redis and the store, and what they remember is remembered once.
+    Redis may come later: /readyz tells. Raises BadSetting.
     """
+    configure(settings)
+    open_store(settings)  # a store that cannot be is said here, in one line, and not by a worker that does not boot
     _Server(settings).run()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flask import Response
 
@@ -11,18 +11,22 @@ from services.api.paging import Page, PageQuery, cut_page, page_response
 from services.api.score_table import ScoreRow, score_rows
 from services.api.scores import MEDIA, TableQuery, answer_scores
 from services.studies import Studies
-from shared.errors import ObjectMissing, UnknownName
+from shared.errors import UnknownName
 from shared.progress import JobProgress, PairProgress, StudyProgress
 from shared.requests import StudyRequest
 
+if TYPE_CHECKING:
+    from scorer.figures import Format, Kind
+
+_FIGURES: dict[str, Kind] = {"scaling": "crossmodal", "scaling-intramodal": "intramodal"}
 _FIGURE_MEDIA = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 
 
 def submit_study(studies: Studies, body: StudyRequest) -> Response:
-    """Accept a study; it is stored before this answers. 200 when it was asked for before and is over."""
-    study, created = studies.accept(body)
+    """Accept a study; it is stored before this answers. 202 while there is work to do, 200 when all of it is done."""
+    study, _ = studies.accept(body)
     progress = studies.progress(study)
-    response = json_response(progress, 202 if created or not progress.state.final else 200)
+    response = json_response(progress, 200 if progress.state.final else 202)
     response.headers["Location"] = f"/v1/studies/{study.id}"
     return response
 
@@ -63,24 +67,17 @@ def list_study_scores(studies: Studies, study: str, query: TableQuery) -> Respon
     return answer_scores(score_rows(studies.scores(studies.find(study))), query)
 
 
-def draw_figure(studies: Studies, study: str, name: str, form: str) -> Response:
-    """A figure of a study's scores. Raises UnknownName for the figure, ObjectMissing while there is no score."""
-    figures = _figures()
-    if name not in figures:
-        raise UnknownName.of("figure", name, figures)
+def draw_figure(studies: Studies, study: str, name: str, form: Format) -> Response:
+    """A figure of a study's scores. Raises UnknownName for the figure, ObjectMissing while there is no score for it."""
+    if name not in _FIGURES:
+        raise UnknownName.of("figure", name, _FIGURES)
+    from scorer.figures import scaling_figure  # matplotlib is slow to load
+
     records = studies.scores(studies.find(study))
-    if not records:
-        raise ObjectMissing("this study has no score yet", "at least one score", "wait for its first pair")
-    response = Response(figures[name](records, form), mimetype=_FIGURE_MEDIA[form])
+    response = Response(scaling_figure(records, kind=_FIGURES[name], file_format=form), mimetype=_FIGURE_MEDIA[form])
     if form == "svg":  # matplotlib styles by attribute
         response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
     return response
-
-
-def _figures() -> dict[str, Callable[..., bytes]]:
-    from scorer.figures import scaling_figure  # matplotlib is slow to load
-
-    return {"scaling": scaling_figure}
 
 
 ENDPOINTS = (
@@ -128,7 +125,7 @@ ENDPOINTS = (
         "GET",
         "/v1/studies/<study>/figures/<name>.<any(svg, png, pdf):form>",
         draw_figure,
-        "A figure of its scores: `scaling`",
+        "A figure of its scores: `scaling` over two modalities, `scaling-intramodal` over two sizes",
         media=tuple(_FIGURE_MEDIA.values()),
         errors=(404,),
     ),

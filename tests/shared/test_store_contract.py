@@ -107,16 +107,9 @@ def test_keys_are_listed_deep_and_in_order(store: ObjectStore) -> None:
     assert list(store.keys("a/x/")) == []
 
 
-def test_a_thousand_keys_and_more_are_listed(store: ObjectStore) -> None:
-    keys = [f"many/{number:04d}" for number in range(1005)]
-    with ThreadPoolExecutor(RACERS) as pool:
-        list(pool.map(lambda key: store.put(key, b"."), keys))
-    assert list(store.keys("many/")) == keys
-
-
 @pytest.mark.parametrize(
     "key",
-    ["a+b/c+d", "0", "1.2-3_4+5/..6".replace("..", "x."), "n" * 64, "/".join(["deep"] * 40), "con/nul", "k10/a.b.c"],
+    ["a+b/c+d", "0", "1.2-3_4+5/x.6", "n" * 64, "/".join(["deep"] * 40), "con/nul", "k10/a.b.c"],
 )
 def test_odd_but_legal_keys(store: ObjectStore, key: str) -> None:
     store.put(key, key.encode())
@@ -179,18 +172,15 @@ def test_of_racing_writers_one_is_first(back_end: BackEnd) -> None:
 def test_a_reader_sees_the_old_or_the_new_never_a_piece(store: ObjectStore) -> None:
     values = [b"\x01" * 1_000_000, b"\x02" * 700_000]
     store.put("key", values[0])
-    writing = threading.Event()
-    writing.set()
 
     def write() -> None:
         for turn in range(12):
             store.put("key", values[turn % 2])
-        writing.clear()
 
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(write)
         seen = {store.get("key")}
-        while writing.is_set() and not writer.done():
+        while not writer.done():
             seen.add(store.get("key"))
         writer.result()
     assert seen <= set(values)

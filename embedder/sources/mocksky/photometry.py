@@ -57,7 +57,8 @@ def data_folder() -> Path:
     """Where the package kcorrect keeps its data. Raises ModuleNotFoundError when it is not installed."""
     spec = importlib.util.find_spec("kcorrect")
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("mocksky needs the package kcorrect: pip install 'samesky[embedder]'", name="kcorrect")
+        remedy = "mocksky needs the package kcorrect: pip install 'samesky[embedder]'"
+        raise ModuleNotFoundError(remedy, name="kcorrect")
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
@@ -101,9 +102,10 @@ def _project(name: str) -> Reals:
     reach = _STRIDE * (steps - 1)
     if first < reach:
         raise ValueError(f"filter {name} reaches blueward of the template grid at redshift {MAX_REDSHIFT}")
-    windows = np.lib.stride_tricks.sliding_window_view(_templates_on_grid()[:, first - reach : last], last - first, axis=1)
-    shifted = windows[:, ::-_STRIDE]
-    return np.einsum("tsw,w->st", shifted, weight) * np.exp(-_LOG_REDSHIFT)[:, None]
+    seen = _templates_on_grid()[:, first - reach : last]
+    shifted = np.lib.stride_tricks.sliding_window_view(seen, last - first, axis=1)[:, ::-_STRIDE]
+    flux: Reals = np.einsum("tsw,w->st", shifted, weight) * np.exp(-_LOG_REDSHIFT)[:, None]
+    return flux
 
 
 @cache
@@ -132,8 +134,8 @@ def maggies_per_mass(filters: Sequence[str], redshift: float) -> Reals:
     low = min(int(position), len(_LOG_REDSHIFT) - 2)
     share = position - low
     tables = [_project(name) for name in filters]
-    at_ten_parsec = np.stack([(1.0 - share) * table[low] + share * table[low + 1] for table in tables])
-    return at_ten_parsec * 10.0 ** (-0.4 * distance_modulus(redshift))
+    at_ten_parsec: Reals = np.stack([(1.0 - share) * table[low] + share * table[low + 1] for table in tables])
+    return np.asarray(at_ten_parsec * 10.0 ** (-0.4 * distance_modulus(redshift)))
 
 
 def magnitudes_with_redshift(name: str, masses: Reals) -> tuple[Reals, Reals]:

@@ -1,8 +1,8 @@
 """The simulated surveys as data rows: bands, filter curves, pixels, point-spread functions, noise. No code but units.
 
 HSC: depth and seeing of the Wide layer (Aihara et al. 2022, PDR3), Suprime-Cam curves, DECam's for y. Legacy: DECam,
-at the depth that DR10 reaches inside the DES footprint, seeing of Dey et al. 2019. JWST: NIRCam, noise that agrees with the
-published 1st percentiles of cut-outs, and the diffraction limit of a 6.5 m mirror.
+at the depth that DR10 reaches inside the DES footprint, seeing of Dey et al. 2019. JWST: NIRCam, noise that agrees with
+the published 1st percentiles of cut-outs, and the diffraction limit of a 6.5 m mirror.
 """
 
 from __future__ import annotations

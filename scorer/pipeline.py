@@ -1,0 +1,90 @@
+"""From two whole embeddings to one score record: the whole story, read from top to bottom.
+
+Imports `shared`, numpy and, through the neighbour search, FAISS; never torch.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from scorer.comparison import Comparison
+from scorer.metrics import find_metric
+from scorer.pairing import join
+from scorer.records import read_score, result_of, write_objects
+from scorer.sides import StoredSide
+from shared import keys
+from shared.contracts import EmbeddingSpec, Manifest, Provenance, ScoreRecord, ScoreSpec
+from shared.embeddings import load_object_ids, read_manifest_with_hash
+from shared.errors import NotReady
+from shared.packages import package_versions
+from shared.store import ObjectStore
+
+_PACKAGES = ("samesky", "faiss-cpu", "numpy", "pyarrow")
+
+
+class _Whole(NamedTuple):
+    manifest: Manifest
+    sha256: str
+    object_ids: tuple[str, ...]
+
+
+def score(spec: ScoreSpec, *, store: ObjectStore, threads: int, worker: str) -> ScoreRecord:
+    """Make the score of a pair, unless it is made, and return the record that the store now holds.
+
+    threads: for FAISS and BLAS; 0 means all cores. worker: who does the work, for the record. Per-object values are
+    stored before the record, so a record names what is there. Raises NotReady (retryable) while an embedding is not
+    whole, UnknownName for a metric, TooFewObjects, ZeroVector, and Corrupt for what the store has lost or altered;
+    then no record is written.
+    """
+    found = read_score(store, spec)
+    if found is not None:
+        return found
+    started = time.monotonic()
+    metrics = [find_metric(name) for name in spec.scoring.metrics]
+    left, right = _read_whole(store, spec.pair.left), _read_whole(store, spec.pair.right)
+    overlap = join(left.object_ids, right.object_ids, at_least=spec.scoring.k + 1)
+    comparison = Comparison(
+        object_ids=overlap.object_ids,
+        left=StoredSide(store, left.manifest, left.sha256, overlap.object_ids, overlap.left_rows),
+        right=StoredSide(store, right.manifest, right.sha256, overlap.object_ids, overlap.right_rows),
+        scoring=spec.scoring,
+        pair_digest=spec.pair.digest,
+    )
+    threads = threads or os.cpu_count() or 1
+    with threadpool_limits(limits=threads):
+        measured = {metric.name: metric.measure(comparison) for metric in metrics}
+    store.put(keys.score_objects(spec), write_objects(overlap.object_ids, measured))
+    record = ScoreRecord(
+        spec=spec,
+        left_objects=overlap.left_objects,
+        right_objects=overlap.right_objects,
+        objects=len(overlap.object_ids),
+        metrics={metric.name: result_of(metric, measured[metric.name]) for metric in metrics},
+        per_object=keys.score_objects(spec),
+        provenance=Provenance(
+            left_manifest=left.sha256,
+            right_manifest=right.sha256,
+            packages=package_versions(*_PACKAGES),
+            seconds=round(time.monotonic() - started, 3),
+            threads=threads,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            worker=worker,
+        ),
+    )
+    store.put_if_absent(keys.score(spec), record.to_json())
+    return read_score(store, spec) or record
+
+
+def _read_whole(store: ObjectStore, spec: EmbeddingSpec) -> _Whole:
+    found = read_manifest_with_hash(store, spec)
+    if found is None:
+        raise NotReady(
+            f"the embedding {spec.label} is not whole", "a manifest", "wait for its job, or submit its study again"
+        )
+    manifest, sha256 = found
+    return _Whole(manifest, sha256, load_object_ids(store, manifest))

@@ -1,0 +1,51 @@
+"""One side of a pair, read from the object store when a metric asks for it: `scorer.comparison.Side`.
+
+Imports FAISS, through the neighbour search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scorer.comparison import Neighbours
+from scorer.neighbour_cache import Origin, find_or_make
+from scorer.neighbours import SEARCH_VERSION, nearest
+from shared.contracts import Manifest
+from shared.embeddings import load_vectors
+from shared.store import ObjectStore
+from shared.vectors import Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSide:
+    """An embedding in the store, restricted to objects it shares with another.
+
+    manifest_sha256: of the manifest as stored. rows: `(n,)`, where the shared `object_ids` stand in the embedding.
+    """
+
+    store: ObjectStore
+    manifest: Manifest
+    manifest_sha256: str
+    object_ids: tuple[str, ...]
+    rows: npt.NDArray[np.int64]
+
+    def vectors(self) -> Vectors:
+        """The vectors of the shared objects, not kept here: they may be large, and a cached table needs none.
+
+        Raises MissingPart, AlteredPart, NotFinite and the like, as `load_vectors` does.
+        """
+        return load_vectors(self.store, self.manifest).take(self.rows)
+
+    def neighbours(self, k: int) -> Neighbours:
+        """The neighbour table from the store's cache, or searched now and cached. Raises TooFewObjects, ZeroVector."""
+        origin = Origin(
+            embedding=self.manifest.spec.digest,
+            manifest=self.manifest_sha256,
+            object_ids=self.object_ids,
+            k=k,
+            search_version=SEARCH_VERSION,
+        )
+        return find_or_make(self.store, origin, lambda: nearest(self.vectors(), k))

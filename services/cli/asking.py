@@ -1,0 +1,152 @@
+"""Commands that ask the api: submit, status, scores, studies, models, datasets."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from services.cli.output import ListFormat, ScoreFormat, as_json, complain, deliver, show, show_list
+from services.cli.tables import dataset_table, job_table, model_table, reasons, score_table, study_table, summary
+from services.cli.watching import watch
+from services.client import Client
+from shared.errors import BadStudy, ObjectMissing
+from shared.progress import StudyProgress
+from shared.states import State
+
+FormatOption = Annotated[ListFormat, typer.Option("--format", help="How to write the list.")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Follow it to its end, a progress bar per job.")]
+StudyArgument = Annotated[str | None, typer.Argument(metavar="STUDY_ID", show_default=False)]
+
+
+def submit(
+    context: typer.Context,
+    study: Annotated[
+        Path | None, typer.Argument(metavar="STUDY.yaml", show_default=False, help="A study file.")
+    ] = None,
+    *,
+    dataset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A dataset; may be repeated.")] = None,
+    model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A model; may be repeated.")] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Option(metavar="POLICY", help="crossmodal, intramodal or all; may be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Take the first LIMIT objects only.")] = None,
+    k: Annotated[int | None, typer.Option(help="Neighbours counted.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the study is called.")] = None,
+    follow: WatchOption = False,
+) -> None:
+    """Ask for a study: from a file, or by --dataset and --model."""
+    options = _study_of(datasets=dataset, models=model, pairs=pairs, limit=limit, k=k, title=title)
+    if (study is None) == (not options):
+        raise BadStudy("give a study file, or --dataset and --model", "one of the two")
+    with Client(context.obj) as client:
+        progress = client.submit(options if study is None else study)
+        console = Console()
+        show(console, summary(progress))
+        if follow:
+            _end(client, watch(client, progress.id, console), console)
+        elif not progress.state.final:
+            show(console, f"follow it with: samesky status {progress.id} --watch")
+
+
+def _study_of(
+    *,
+    datasets: list[str] | None,
+    models: list[str] | None,
+    pairs: list[str] | None,
+    limit: int | None,
+    k: int | None,
+    title: str | None,
+) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "datasets": [{"name": name} if limit is None else {"name": name, "limit": limit} for name in datasets or ()],
+        "models": models,
+        "pairs": pairs,
+        "scoring": None if k is None else {"k": k},
+        "title": title,
+    }
+    return {name: value for name, value in given.items() if value}
+
+
+def status(context: typer.Context, study_id: StudyArgument = None, follow: WatchOption = False) -> None:
+    """Show how far a study is; the newest, unless named. Exit status 1 when something in it failed."""
+    console = Console()
+    with Client(context.obj) as client:
+        progress = client.status(study_id) if study_id else _newest(client)
+        if follow and not progress.state.final:
+            progress = watch(client, progress.id, console)
+        else:
+            show(console, job_table(client.jobs(progress.id)))
+        _end(client, progress, console)
+
+
+def _newest(client: Client) -> StudyProgress:
+    newest = client.studies(1)
+    if not newest:
+        raise ObjectMissing("there is no study yet", "", "submit one with `samesky submit STUDY.yaml`")
+    return newest[0]
+
+
+def _end(client: Client, progress: StudyProgress, console: Console) -> None:
+    """Say where the study is; with reasons and exit status 1 if something failed."""
+    show(console, summary(progress))
+    if progress.jobs.get(State.FAILED) or progress.pairs.get(State.FAILED):
+        for reason in reasons(client.jobs(progress.id), client.pairs(progress.id)):
+            complain(reason)
+        raise typer.Exit(1)
+    if progress.state is State.DONE:
+        show(console, f"see its scores with: samesky scores {progress.id}")
+
+
+def scores(
+    context: typer.Context,
+    study_id: StudyArgument = None,
+    form: Annotated[ScoreFormat, typer.Option("--format", help="How to write the scores.")] = ScoreFormat.TABLE,
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+) -> None:
+    """Show the scores of a study; every score there is, unless one is named."""
+    with Client(context.obj) as client:
+        match form:
+            case ScoreFormat.CSV:
+                deliver(client.score_table("csv", study_id), output, text=True)
+            case ScoreFormat.PARQUET:
+                deliver(client.score_table("parquet", study_id), output, text=False)
+            case ScoreFormat.JSON:
+                deliver(f"{as_json(client.scores(study_id))}\n".encode(), output, text=True)
+            case ScoreFormat.TABLE:
+                _show_scores(client.scores(study_id), output)
+
+
+def _show_scores(rows: list[dict[str, Any]], output: Path | None) -> None:
+    if output is None:
+        show(Console(), score_table(rows))
+        return
+    page = io.StringIO()
+    show(Console(file=page, width=120), score_table(rows))
+    deliver(page.getvalue().encode(), output, text=True)
+
+
+def studies(context: typer.Context, form: FormatOption = ListFormat.TABLE) -> None:
+    """List the studies, newest first."""
+    with Client(context.obj) as client:
+        found = client.studies()
+        rows = [study.model_dump(mode="json") for study in found]
+        show_list(rows, form, lambda _: study_table(found))
+
+
+def models(context: typer.Context, form: FormatOption = ListFormat.TABLE) -> None:
+    """List the models to choose from."""
+    with Client(context.obj) as client:
+        show_list(client.models(), form, model_table)
+
+
+def datasets(context: typer.Context, form: FormatOption = ListFormat.TABLE) -> None:
+    """List the datasets to choose from."""
+    with Client(context.obj) as client:
+        show_list(client.datasets(), form, dataset_table)
+
+
+COMMANDS = (submit, status, scores, studies, models, datasets)

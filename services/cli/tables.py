@@ -1,0 +1,165 @@
+"""Results as tables for people, readable at 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from shared.progress import JobProgress, PairProgress, StudyProgress
+from shared.states import State
+
+_COLOURS = {State.QUEUED: "dim", State.RUNNING: "cyan", State.DONE: "green", State.FAILED: "red"}
+_WIDE = 20
+Row = Mapping[str, Any]
+
+
+def score_table(rows: Sequence[Row]) -> Group:
+    """Score rows, as the api gives them: value, chance, p, interval, objects; a table per dataset and metric."""
+    tables: dict[str, Table] = {}
+    for row in rows:
+        heading = _heading(row)
+        if heading not in tables:
+            tables[heading] = _empty_score_table(heading)
+        tables[heading].add_row(*_cells(row))
+    return Group(*tables.values()) if tables else Group("no score yet")
+
+
+def _empty_score_table(heading: str) -> Table:
+    table = _table(heading)
+    for name in ("modality", "model"):
+        table.add_column(name, overflow="fold")
+    for name in ("value", "chance", "p", "interval", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _heading(row: Row) -> str:
+    return f"{_dataset(row)}: {row['metric']}, k = {row['k']}, {100 * row['confidence']:g}% interval"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        _sides(row["left_modality"], row["right_modality"]),
+        _sides(row["left_model"], row["right_model"]),
+        f"{row['value']:.4f}",
+        f"{row['chance']:.4f}",
+        format_p(row["p_value"]),
+        f"{row['low']:.3f}-{row['high']:.3f}",
+        str(row["objects"]),
+    )
+
+
+def format_p(p_value: float) -> str:
+    """A p-value to two significant digits."""
+    return f"{p_value:.2g}"
+
+
+def _dataset(row: Row) -> str:
+    return f"{row['dataset']} (simulated)" if row["simulated"] else str(row["dataset"])
+
+
+def _sides(left: str, right: str) -> str:
+    """Both names, the second without the beginning it shares with the first, up to a dash; on two lines when long."""
+    if left == right:
+        return left
+    family = f"{left.rpartition('-')[0]}-"
+    both = f"{left}|{right.removeprefix(family)}"
+    return both if len(both) <= _WIDE else both.replace("|", "\n|")
+
+
+def study_table(studies: Iterable[StudyProgress]) -> Table:
+    """Studies with their states."""
+    table = _table(None)
+    table.add_column("study", no_wrap=True)
+    table.add_column("title", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("scores", justify="right", no_wrap=True)
+    for study in studies:
+        title = f"{study.title} (simulated)" if study.simulated else study.title
+        table.add_row(study.id, title.strip(), coloured(study.state), _of(study.pairs))
+    return table
+
+
+def job_table(jobs: Iterable[JobProgress]) -> Table:
+    """Jobs with rows done."""
+    table = _table(None)
+    table.add_column("embedding", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("left out", justify="right")
+    for job in jobs:
+        dropped = ", ".join(f"{count} {reason}" for reason, count in job.dropped.items())
+        table.add_row(job.label, coloured(job.state), f"{job.rows_done} of {job.rows}", dropped)
+    return table
+
+
+def model_table(rows: Iterable[Row]) -> Table:
+    """Models, family by family."""
+    table = _table(None)
+    for name in ("model", "family"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("takes", no_wrap=True)
+    table.add_column("checkpoint", overflow="fold")
+    for row in rows:
+        table.add_row(row["name"], row["family"], f"{row['parameters']:g} M", row["takes"], row["checkpoint"])
+    return table
+
+
+def dataset_table(rows: Iterable[Row]) -> Table:
+    """Datasets with their modalities."""
+    table = _table(None)
+    table.add_column("dataset", no_wrap=True)
+    table.add_column("modalities", overflow="fold")
+    table.add_column("what it is", overflow="fold")
+    for row in rows:
+        title = f"{row['title']} (simulated)" if row["simulated"] else row["title"]
+        table.add_row(row["name"], ", ".join(modality["name"] for modality in row["modalities"]), title)
+    return table
+
+
+def summary(progress: StudyProgress) -> str:
+    """One line on where a study is."""
+    simulated = " of simulated objects" if progress.simulated else ""
+    return (
+        f"study {progress.id}{simulated} is {progress.state}: "
+        f"{_of(progress.jobs)} embeddings, {_of(progress.pairs)} scores"
+    )
+
+
+def reasons(jobs: Iterable[JobProgress], pairs: Iterable[PairProgress]) -> list[str]:
+    """Why jobs, and pairs that failed on their own account, failed: one line each."""
+    failed_jobs = [job for job in jobs if job.failure]
+    known = {job.failure.wrong for job in failed_jobs if job.failure}
+    failures = [job.failure for job in failed_jobs]
+    failures += [pair.failure for pair in pairs if pair.failure and not any(why in pair.failure.wrong for why in known)]
+    return [
+        f"{failure.label}: {'; '.join(part for part in (failure.wrong, failure.remedy) if part)}"
+        for failure in failures
+        if failure
+    ]
+
+
+def coloured(state: State) -> str:
+    """A state in rich's markup."""
+    return f"[{_COLOURS[state]}]{state}[/]"
+
+
+def _of(states: Mapping[State, int]) -> str:
+    return f"{states.get(State.DONE, 0)} of {sum(states.values())}"
+
+
+def _table(title: str | None) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )

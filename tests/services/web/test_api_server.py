@@ -1,0 +1,72 @@
+"""The api as a process of its own, under gunicorn."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.client import Client
+
+ROOT = Path(__file__).resolve().parents[3]
+Body = dict[str, Any]
+
+
+@pytest.fixture
+def server(redis_url: str, table_folder: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`samesky api` on a free port, and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "SAMESKY_REDIS_URL": redis_url,
+        "SAMESKY_STORE_URL": f"file://{tmp_path / 'store'}",
+        "SAMESKY_DATASET_ROOTS": str(table_folder.parent),
+        "SAMESKY_API_PORT": str(port),
+    }
+    environment.pop("XDG_RUNTIME_DIR", None)
+    command = [sys.executable, "-m", "services.cli", "api"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    yield process, f"http://127.0.0.1:{port}"
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def await_ready(process: subprocess.Popen[str], url: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        try:
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail("the api was not ready in a minute")
+
+
+def test_it_serves_until_it_is_told_to_stop(
+    server: tuple[subprocess.Popen[str], str], body: Callable[..., Body], tmp_path: Path
+) -> None:
+    process, url = server
+    await_ready(process, url)
+    with Client(url) as client:
+        study = client.submit(body())
+        assert client.status(study.id).id == study.id
+    assert (tmp_path / "store/studies" / f"{study.id}.json").is_file(), "accepted means durable"
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob("*.ctl")), "no control socket"

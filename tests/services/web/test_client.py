@@ -1,0 +1,195 @@
+"""The client against the real api, in this process and once over a real socket."""
+
+from __future__ import annotations
+
+import ast
+import io
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from flask import Flask
+
+from samesky import Client
+from services.field_errors import validate
+from shared.contracts import Study
+from shared.errors import (
+    ApiUnavailable,
+    BadStudy,
+    StoreUnavailable,
+    TooFewObjects,
+    UnknownName,
+    error_kinds,
+)
+from shared.progress import StudyProgress
+from shared.requests import StudyRequest
+from shared.states import State
+from shared.store import MemoryStore
+
+Body = dict[str, Any]
+
+
+@pytest.fixture
+def client(app: Flask) -> Iterator[Client]:
+    with Client("http://api", transport=httpx.WSGITransport(app)) as opened:
+        yield opened
+
+
+def test_a_mapping_a_request_and_a_file_are_one_study(
+    client: Client, body: Callable[..., Body], tmp_path: Path
+) -> None:
+    file = tmp_path / "twins.yaml"
+    file.write_text(yaml.safe_dump(body(), sort_keys=False))
+    ids = {client.submit(study).id for study in (body(), validate(StudyRequest, body()), file, str(file))}
+    assert len(ids) == 1
+    (study_id,) = ids
+    assert client.status(study_id).state is State.QUEUED
+    assert [study.id for study in client.studies()] == [study_id]
+
+
+def test_results_come_back_whole(client: Client, accept: Callable[..., Study], finish: Callable[[Study], None]) -> None:
+    study = accept(models=("fake-small", "fake-large"))
+    finish(study)
+    assert [job.state for job in client.jobs(study.id)] == [State.DONE] * 4
+    assert [pair.state for pair in client.pairs(study.id)] == [State.DONE] * 4
+    rows = client.scores(study.id)
+    assert client.scores(dataset="twin") == rows
+    assert len(client.scores(kind="crossmodal")) == 2
+    assert pq.read_table(io.BytesIO(client.score_table("parquet", study.id))).to_pylist() == rows
+    assert client.score_table("csv", study.id).count(b"\r\n") == 5
+    assert client.score(rows[0]["score"])["provenance"]["right_manifest"] == rows[0]["right_manifest"]
+    assert len(client.embeddings(model="fake-large")) == 2
+    assert client.figure(study.id, format="svg").lstrip().startswith(b"<?xml")
+
+
+def test_pages_are_followed_to_the_end(
+    client: Client, accept: Callable[..., Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = {accept(limit=limit).id for limit in range(12, 17)}
+    monkeypatch.setattr("services.client._PAGE", 2)
+    assert {study.id for study in client.studies()} == ids
+    assert len(client.studies(3)) == 3
+    assert {row["name"] for row in client.datasets()} >= {"mocksky", "jwst_hsc"}
+    assert len(client.models(family="efficientnet-lite")) == 3
+
+
+def test_errors_come_back_by_name(client: Client, body: Callable[..., Body]) -> None:
+    with pytest.raises(UnknownName, match="did you mean efficientnet-lite0") as caught:
+        client.submit({**body(), "models": ["efficientnet-lit0"]})
+    assert caught.value.expected == "a known model"
+    with pytest.raises(TooFewObjects, match="k = 24"):
+        client.submit({**body(), "scoring": {"k": 24}})
+    with pytest.raises(UnknownName, match="there is no study"):
+        client.status("0" * 32)
+    with pytest.raises(UnknownName, match="there is no figure"):
+        client.figure("0" * 32, "scalin")
+
+
+def test_a_bad_study_is_refused_before_it_is_sent(body: Callable[..., Body]) -> None:
+    with Client("http://127.0.0.1:1") as nowhere, pytest.raises(BadStudy, match=r"scoring\.k: should be") as caught:
+        nowhere.submit({**body(), "scoring": {"k": "ten"}})
+    assert caught.value.code == "bad-study"
+
+
+def test_the_api_refuses_by_itself_what_the_client_would(client: Client) -> None:
+    unchecked = StudyRequest.model_construct(datasets=(), models=("a",), pairs=("all",))
+    with pytest.raises(BadStudy, match="datasets: should not be empty"):
+        client.submit(unchecked)
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    kinds = error_kinds()
+    assert kinds["unknown-name"] is UnknownName
+    assert all(kind("").code == code for code, kind in kinds.items())
+
+
+def test_no_api_is_said_in_one_line() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(ApiUnavailable, match="samesky up"):
+        client.models()
+    with pytest.raises(ApiUnavailable, match="is not an address"):
+        Client("http://api:port")
+
+
+def test_something_else_at_the_address_is_said() -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<p>hello</p>")
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with (
+            Client(f"http://127.0.0.1:{server.server_port}") as client,
+            pytest.raises(ApiUnavailable, match="no api of"),
+        ):
+            client.models()
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_wait_over_a_real_socket(api_url: str, accept: Callable[..., Study], finish: Callable[[Study], None]) -> None:
+    study = accept()
+    seen: list[State] = []
+
+    def look(progress: StudyProgress) -> None:
+        seen.append(progress.state)
+        finish(study)
+
+    with Client(api_url) as client:
+        assert client.wait(study.id, timeout=30, on_progress=look).state is State.DONE
+        assert seen == [State.QUEUED, State.DONE]
+        assert len(client.scores(study.id)) == 1
+
+
+def test_wait_ends_in_time(client: Client, accept: Callable[..., Study]) -> None:
+    with pytest.raises(TimeoutError, match="was not over within 0 s"):
+        client.wait(accept().id, timeout=0)
+
+
+def test_wait_outlasts_a_store_that_is_away_for_a_moment(
+    client: Client,
+    accept: Callable[..., Study],
+    finish: Callable[[Study], None],
+    store: MemoryStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study, get, failures = accept(), store.get, iter(range(2))
+    looks: list[State] = []
+
+    def shaky(key: str) -> bytes:
+        if next(failures, None) is not None:
+            raise StoreUnavailable("the object store did not answer")
+        return get(key)
+
+    def look(progress: StudyProgress) -> None:
+        looks.append(progress.state)
+        finish(study)
+        monkeypatch.setattr(store, "get", shaky)
+
+    assert client.wait(study.id, timeout=30, on_progress=look).state is State.DONE
+    assert next(failures, None) is None, "the store was never away"
+    assert looks == [State.QUEUED, State.DONE]
+
+
+def test_the_first_study_uses_nothing_but_the_client() -> None:
+    tree = ast.parse((Path(__file__).resolve().parents[3] / "examples/first_study.py").read_text())
+    imports = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports == ["from samesky import Client"]
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert {"submit", "wait", "scores"} <= used
+    assert all(hasattr(Client, name) for name in ("submit", "wait", "scores"))

@@ -1,0 +1,88 @@
+"""Study files: read as meant, or refused with file, line and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.study_file import read_study_file
+from shared.errors import BadStudy
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    file = folder / "sky.yaml"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def test_the_examples_are_studies() -> None:
+    radio = read_study_file(EXAMPLES / "radio.yaml")
+    assert radio.datasets[0].folder == str(EXAMPLES.parents[1] / "shared/data/radio_first_nvss")
+    assert isinstance(radio.datasets[0].modalities, dict)
+    assert radio.datasets[0].modalities["first"].field_arcsec == 230.4
+    assert read_study_file(EXAMPLES / "mocksky.yaml").datasets[0].limit == 512
+
+
+def test_a_relative_folder_is_taken_from_the_file(tmp_path: Path) -> None:
+    text = "datasets: [{name: a, folder: ../tables, modalities: {x: {column: c, bands: [g]}}}]\nmodels: [m]\n"
+    (tmp_path / "studies").mkdir()
+    study = read_study_file(write(tmp_path / "studies", text))
+    assert study.datasets[0].folder == str(tmp_path / "tables")
+    absolute = read_study_file(write(tmp_path, text.replace("../tables", "/data/tables")))
+    assert absolute.datasets[0].folder == "/data/tables"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("datasets: [mocksky]\nmodels:\n  - vit-base\n  - Vit Large\n", "sky.yaml:4: models.1: "),
+        (
+            "datasets: [mocksky]\nmodls: [vit-base]\n",
+            "sky.yaml:2: modls: there is no such field (and 1 more); did you mean models?",
+        ),
+        ("datasets: [mocksky]\nmodels: [a]\nscorng:\n  k: 3\n", "sky.yaml:3: scorng: there is no such field; did you "),
+        (
+            "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      colum: c\n",
+            "sky.yaml:7: datasets.0.modalities.r.colum: there is no such field (and 1 more); did you mean column?",
+        ),
+        (
+            "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      column: c\n      band: [g]\n",
+            "sky.yaml:8: datasets.0.modalities.r.band: there is no such field; did you mean bands?",
+        ),
+        ("datasets: [mocksky]\nmodels: [a]\nscoring:\n  k: ten\n", "sky.yaml:4: scoring.k: should be a valid integer"),
+        ("datasets: [mocksky]\nmodels: vit-base\n", "sky.yaml:2: models: should be a list, not 'vit-base'"),
+        ("datasets: [mocksky]\nmodels: [no]\n", "sky.yaml:2: models.0: should be a valid string, not false"),
+        ("datasets: [mocksky]\nmodels: []\n", "sky.yaml:2: models: should not be empty"),
+        ("models: [a]\nmodels: [b]\n", "sky.yaml:2: the key 'models' stands twice"),
+        ("models: [a\ndatasets: [b]\n", "sky.yaml:2: "),
+        ("models: [a]\n\tdatasets: b\n", "sky.yaml:2: "),
+        ("a: &x [1]\nb: *x\n", "sky.yaml:2: aliases are not read"),
+        ("a: !!python/object/apply:os.system [ls]\n", "sky.yaml:1: could not determine a constructor"),
+        ("? [a, b]\n: c\n", "sky.yaml:1: a key must be a plain word"),
+        ("---\na: 1\n---\nb: 2\n", "sky.yaml:3: "),
+        ("- 1\n", "sky.yaml:1: should be a valid dictionary"),
+        ("", "sky.yaml is empty"),
+        ("[" * 3_000, "sky.yaml: it is nested too deeply"),
+        ("#" * 300_000, "sky.yaml is larger than 256 KiB"),
+        (b"models: [\xff]", "sky.yaml is not UTF-8 text"),
+        (b"models: [\x00]", "sky.yaml: "),
+    ],
+)
+def test_a_malformed_file_is_refused_by_line_and_field(tmp_path: Path, text: str | bytes, message: str) -> None:
+    with pytest.raises(BadStudy) as caught:
+        read_study_file(write(tmp_path, text))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_date_is_the_text_it_was(tmp_path: Path) -> None:
+    study = read_study_file(write(tmp_path, "title: 2026-01-31\ndatasets: [mocksky]\nmodels: [a]\n"))
+    assert study.title == "2026-01-31"
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadStudy, match=r"none\.yaml cannot be read: No such file"):
+        read_study_file(tmp_path / "none.yaml")

@@ -1,0 +1,86 @@
+"""Log lines, as a process writes them to standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.log import ROOMS, JsonLines
+from shared.packages import package_versions
+
+PROGRAM = """
+import logging
+from shared.log import configure
+from shared.settings import Settings
+configure(Settings.read())
+configure(Settings.read())
+log = logging.getLogger("embedder.pipeline")
+log.info("part %d stored", 3, extra={"job": "abc", "attempt": 2})
+log.debug("a detail")
+logging.getLogger("a.library").info("chatter")
+logging.getLogger("a.library").warning("at redis://user:secret@host:6379/0 and s3://:secret@x")
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("failed at redis://:secret@host")
+"""
+
+
+def _lines(**environment: str) -> list[str]:
+    root = Path(__file__).resolve().parents[2]
+    said = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=root, env=environment, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == ""
+    assert "secret" not in said.stderr
+    return said.stderr.splitlines()
+
+
+def test_text_for_people() -> None:
+    lines = _lines()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO embedder\.pipeline: part 3 stored job=abc attempt=2", lines[0]
+    )
+    assert "WARNING a.library: at redis://***@host:6379/0 and s3://***@x" in lines[1]
+    assert "ERROR embedder.pipeline: failed at redis://***@host" in lines[2]
+    assert lines[-1] == "ZeroDivisionError: division by zero"
+    assert not any("detail" in line or "chatter" in line for line in lines)
+
+
+def test_json_for_machines() -> None:
+    records = [json.loads(line) for line in _lines(SAMESKY_LOG_FORMAT="json", SAMESKY_LOG_LEVEL="debug")]
+    assert [record["level"] for record in records] == ["info", "debug", "warning", "error"]
+    assert set(records[0]) == {"time", "level", "logger", "message", "job", "attempt"}
+    assert records[0] | {"time": ""} == {
+        "time": "",
+        "level": "info",
+        "logger": "embedder.pipeline",
+        "message": "part 3 stored",
+        "job": "abc",
+        "attempt": 2,
+    }
+    assert "ZeroDivisionError: division by zero" in records[3]["error"]
+
+
+def test_an_extra_of_any_type_is_one_line() -> None:
+    record = logging.makeLogRecord({"msg": "two\nlines", "name": "shared.x", "folder": Path("/some\nwhere")})
+    line = JsonLines().format(record)
+    assert "\n" not in line
+    assert json.loads(line)["folder"] == "/some\nwhere"
+
+
+def test_the_rooms_are_the_packages() -> None:
+    root = Path(__file__).resolve().parents[2]
+    assert set(ROOMS) == {folder.parent.name for folder in root.glob("*/__init__.py")} | {"samesky"}
+
+
+def test_versions_of_what_is_installed() -> None:
+    found = package_versions("pytest", "no-such-package-anywhere", "numpy")
+    assert list(found) == ["numpy", "pytest"]
+    assert found["pytest"] == pytest.__version__

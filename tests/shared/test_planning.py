@@ -1,0 +1,93 @@
+"""From datasets and models to jobs and pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, PairPolicy, Scoring, Study
+from shared.errors import BadStudy, TooFewObjects
+from shared.planning import choose_pairs, expand
+
+SpecMaker = Callable[..., EmbeddingSpec]
+Plan = Callable[..., Study]
+
+SIZES = {"small": 22.0, "base": 86.0, "large": 300.0}
+
+
+@pytest.fixture
+def plan(make_spec: SpecMaker) -> Plan:
+    """Plan a study of dinov2 in these sizes and of one vit, on hsc, jwst and a desi spectrum."""
+
+    def make(*policies: PairPolicy, sizes: tuple[str, ...] = ("large", "small", "base"), k: int = 10) -> Study:
+        base = make_spec()
+        modalities = [
+            base.modality,
+            base.modality.model_copy(update={"name": "jwst"}),
+            Modality(name="desi", kind="spectrum", column="spectrum", recipe="spectrum-v1"),
+        ]
+        models = [
+            base.model.model_copy(update={"name": f"dinov2-{size}", "family": "dinov2", "parameters": SIZES[size]})
+            for size in sizes
+        ]
+        models.append(base.model.model_copy(update={"name": "vit-base", "family": "vit", "parameters": 86.0}))
+        return expand([(base.dataset, modalities)], models, policies, Scoring(k=k), created_at="now")
+
+    return make
+
+
+def _labels(study: Study) -> set[str]:
+    return {score.pair.label.replace("tiny/", "") for score in study.scores()}
+
+
+def test_each_model_sees_what_it_takes(plan: Plan) -> None:
+    labels = [spec.label for spec in plan("all").embeddings]
+    assert len(labels) == len(set(labels)) == 4 * 2
+    assert not any("desi" in label for label in labels)
+
+
+def test_crossmodal_is_one_model_in_two_modalities(plan: Plan) -> None:
+    models = ["dinov2-small", "dinov2-base", "dinov2-large", "vit-base"]
+    assert _labels(plan("crossmodal")) == {f"hsc/{model}|jwst/{model}" for model in models}
+
+
+def test_intramodal_is_one_step_of_size(plan: Plan) -> None:
+    assert _labels(plan("intramodal")) == {
+        f"{modality}/dinov2-{a}|{modality}/dinov2-{b}"
+        for modality in ("hsc", "jwst")
+        for a, b in (("base", "small"), ("base", "large"))
+    }
+
+
+def test_a_size_left_out_is_stepped_over(plan: Plan) -> None:
+    labels = _labels(plan("intramodal", sizes=("large", "small")))
+    assert labels == {f"{seen}/dinov2-large|{seen}/dinov2-small" for seen in ("hsc", "jwst")}
+
+
+def test_policies_add_up_and_no_pair_comes_twice(plan: Plan) -> None:
+    both = plan("crossmodal", "intramodal")
+    assert _labels(both) == _labels(plan("crossmodal")) | _labels(plan("intramodal"))
+    everything = plan("all", "crossmodal", "intramodal")
+    assert len(everything.pairs) == len(set(everything.pairs)) == 8 * 7 // 2
+
+
+def test_pairs_do_not_cross_datasets(make_spec: SpecMaker) -> None:
+    specs = [make_spec(modality__name=name, dataset__name=home) for home in ("one", "two") for name in ("hsc", "jwst")]
+    assert choose_pairs(specs, ["all"]) == [(0, 1), (2, 3)]
+
+
+@pytest.mark.parametrize("k", [100, 101, 1000])
+def test_k_of_all_objects_or_more_is_refused(plan: Plan, k: int) -> None:
+    with pytest.raises(TooFewObjects, match=f"k = {k} neighbours of 100 objects in tiny; expected k < 100"):
+        plan("crossmodal", k=k)
+    assert plan("crossmodal", k=99).pairs
+
+
+def test_a_study_without_a_pair_is_refused(make_spec: SpecMaker) -> None:
+    spec = make_spec()
+    dataset: DatasetRef = spec.dataset
+    model: ModelRef = spec.model
+    for policy in ("crossmodal", "intramodal", "all"):
+        with pytest.raises(BadStudy, match="leave no pair"):
+            expand([(dataset, [spec.modality])], [model], [policy], Scoring(), created_at="now")

@@ -1,0 +1,73 @@
+"""Settings: one table, read whole, refused by name."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from shared.errors import BadSetting
+from shared.settings import TABLE, Settings
+
+
+def test_the_table_and_the_values_are_of_one_mind() -> None:
+    assert {row.name for row in TABLE} == {f"SAMESKY_{field.name.upper()}" for field in fields(Settings)}
+    assert len({row.name for row in TABLE}) == len(TABLE)
+    assert all(row.help for row in TABLE)
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    settings = Settings.read({})
+    assert settings.api_port == 8765
+    assert settings.hub_dir is None
+    assert settings.dataset_roots == ()
+    assert settings == Settings.read({row.name: "" for row in TABLE}), "empty means the default"
+
+
+def test_values_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = Settings.read(
+        {
+            "PATH": "of no concern",
+            "SAMESKY_API_PORT": "0080",
+            "SAMESKY_THREADS": "0",
+            "SAMESKY_DATASET_ROOTS": f"~/data::{tmp_path}/more",
+            "SAMESKY_CACHE_DIR": "~/cache",
+            "SAMESKY_LOG_FORMAT": "json",
+        }
+    )
+    assert settings.api_port == 80
+    assert settings.threads == 0
+    assert settings.dataset_roots == (tmp_path / "data", tmp_path / "more")
+    assert settings.cache_dir == tmp_path / "cache"
+    assert settings.log_format == "json"
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESKY_BATCH", "7")
+    assert Settings.read().batch == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SAMESKY_API_PORT", "http"),
+        ("SAMESKY_API_PORT", "0"),
+        ("SAMESKY_API_PORT", "-1"),
+        ("SAMESKY_BATCH", "1.5"),
+        ("SAMESKY_THREADS", "-1"),
+        ("SAMESKY_LEASE_SECONDS", "1e9"),
+        ("SAMESKY_LOG_FORMAT", "xml"),
+        ("SAMESKY_LOG_LEVEL", "DEBUG"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(BadSetting, match=f"{name}='{text}'; expected"):
+        Settings.read({name: text})
+
+
+def test_a_name_that_is_no_setting_is_refused() -> None:
+    with pytest.raises(BadSetting, match="no setting SAMESKY_REDIS_ULR"):
+        Settings.read({"SAMESKY_REDIS_ULR": "redis://elsewhere"})
+    assert Settings.read({"SAMESKY_REDIS_PASSWORD": "a secret of compose"})
