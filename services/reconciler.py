@@ -13,6 +13,7 @@ import threading
 from services.board import Board
 from services.broker import Sender, make_app
 from services.dispatch import Dispatcher
+from services.heartbeat import beat
 from services.ledger import Ledger
 from services.startup import wait_for_services
 from shared.contracts import Study
@@ -72,6 +73,8 @@ def run(settings: Settings) -> None:
             sent = reconciler.look()
             if sent:
                 _log.info("released %d steps", sent)
+            if settings.heartbeat_file is not None:
+                beat(settings.heartbeat_file)
         except (BrokerUnavailable, StoreUnavailable) as error:
             _log.warning("will look again: %s", error)
         over.wait(settings.reconcile_seconds)

@@ -93,5 +93,5 @@ def test_stopping_leaves_no_process(tmp_path: Path) -> None:
         session = [child.process.pid for child in stack._children if child.process]
         family = [p for pid in session for p in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]]
         assert len(family) >= 6
-    gone, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive, alive
