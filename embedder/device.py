@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 
 import torch
 
@@ -29,7 +31,25 @@ def choose_device(name: str, threads: int) -> torch.device:
         raise BadSetting(
             f"SAMESKY_DEVICE={name!r}: {error}", "auto, cpu, cuda, cuda:1 or mps of this machine"
         ) from error
+    if device.type == "cpu":
+        _keep_freed_memory()
     return device
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what torch frees, instead of giving it back and asking for it anew at every layer.
+
+    Activations are freed and allocated again all the time; fetched page by page from the kernel each time, they
+    made EfficientNet-Lite1 take 2.7 times the CPU time at 32 objects a batch (torch 2.13, glibc 2.36). The price:
+    the process keeps its largest size. Other C libraries have no such switch, and are left alone.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_max, 0)
 
 
 def _usable_cores() -> int:

@@ -86,8 +86,8 @@ def check_recipe(modality: Modality) -> None:
     if recipe.kind != modality.kind:
         fitting = sorted(other.name for other in RECIPES.values() if other.kind == modality.kind)
         raise BadStudy(
-            f"recipe {recipe.name} of modality {modality.name} shows a {recipe.kind}, not a {modality.kind}",
-            f"a recipe for a {modality.kind}: {', '.join(fitting)}",
+            f"recipe {recipe.name} of modality {modality.name} is for {recipe.kind} data, not {modality.kind}",
+            f"one of {', '.join(fitting)}",
         )
     unknown = set() if recipe.bands is None else set(modality.bands) - recipe.bands
     if unknown:

@@ -84,13 +84,16 @@ class Child:
 
 
 class Stack:
-    """The processes of one installation, started, watched and stopped together."""
+    """The processes of one installation, started, watched and stopped together.
 
-    def __init__(self, settings: Settings, folder: Path, *, embedders: int = 1, scorers: int = 1) -> None:
+    embedders: 0 starts one for each core, with one thread each: threads of one batch wait for one another.
+    """
+
+    def __init__(self, settings: Settings, folder: Path, *, embedders: int = 0, scorers: int = 1) -> None:
         self.folder = folder.resolve()
         self.api_port = _free_port(settings.api_host, settings.api_port)
         self.api_url = f"http://{settings.api_host}:{self.api_port}"
-        self._children = self._plan(embedders, scorers)
+        self._children = self._plan(embedders or _cores(), scorers)
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="stack", daemon=True)
         self.given_up: Child | None = None
@@ -100,7 +103,7 @@ class Stack:
         for each in (logs, redis, self.folder / "store"):
             each.mkdir(parents=True, exist_ok=True)
         redis_port = _free_port("127.0.0.1", 0)
-        threads = max(1, (os.cpu_count() or 1) // embedders)
+        threads = max(1, _cores() // embedders)
         environment = {
             "SAMESKY_DATASET_ROOTS": "/",
             "SAMESKY_THREADS": str(threads),
@@ -178,7 +181,7 @@ class Stack:
 
 
 @contextmanager
-def running(settings: Settings, folder: Path, *, embedders: int = 1, scorers: int = 1) -> Iterator[Stack]:
+def running(settings: Settings, folder: Path, *, embedders: int = 0, scorers: int = 1) -> Iterator[Stack]:
     """A running installation for the length of the block, stopped however the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock, _held(lock, folder), _terminable():
@@ -190,7 +193,7 @@ def running(settings: Settings, folder: Path, *, embedders: int = 1, scorers: in
             stack.stop()
 
 
-def up(settings: Settings, folder: Path, *, embedders: int = 1, scorers: int = 1) -> Iterator[str]:
+def up(settings: Settings, folder: Path, *, embedders: int = 0, scorers: int = 1) -> Iterator[str]:
     """Run an installation until interrupted, yielding its url once it is ready."""
     with running(settings, folder, embedders=embedders, scorers=scorers) as stack:
         yield stack.api_url
@@ -222,6 +225,10 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free_port(host: str, wanted: int) -> int:

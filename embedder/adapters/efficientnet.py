@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.resources
-import pickle
 from collections.abc import Sequence
+from pickle import UnpicklingError  # what torch.load raises of a file it will not read
 
 import numpy as np
 import torch
@@ -30,13 +30,14 @@ class EfficientNetAdapter:
     """One EfficientNet-Lite; a vector is the spatial mean of its last feature map, `(1280,)` for each size."""
 
     def __init__(self, network: torch.nn.Module, side: int, device: torch.device) -> None:
-        self._network = network.to(device).eval()
+        # Channels last: depthwise convolutions take two thirds of the time on a CPU (torch 2.13).
+        self._network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._side, self._device = side, device
 
     @property
     def dimension(self) -> int:
         """The length d of a vector."""
-        return int(self._network._fc.in_features)  # type: ignore[union-attr, arg-type]
+        return int(self._network._fc.in_features)
 
     @property
     def device(self) -> str:
@@ -54,7 +55,8 @@ class EfficientNetAdapter:
         return run_batch(self._pool, batch, self._device)
 
     def _pool(self, images: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self._network.extract_features(images)  # type: ignore[operator]
+        pixels = images.contiguous(memory_format=torch.channels_last)
+        features: torch.Tensor = self._network.extract_features(pixels)
         return features.mean(dim=(2, 3))
 
 
@@ -63,10 +65,11 @@ def load_efficientnet(model: ModelRef, device: torch.device) -> EfficientNetAdap
     from efficientnet_lite_pytorch import EfficientNet
 
     name = model.checkpoint.removesuffix(_WHEEL)
-    network = EfficientNet.from_name(name)
     try:
-        network.load_state_dict(_read_weights(model), strict=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        weights = _read_weights(model)
+        network = EfficientNet.from_name(name)
+        network.load_state_dict(weights, strict=True)
+    except (RuntimeError, UnpicklingError, EOFError, OSError) as error:
         remedy = f"install {model.checkpoint}=={model.revision} again"
         raise CheckpointUnavailable(f"the weights of {model.name} cannot be used: {error}", "", remedy) from error
     return EfficientNetAdapter(network, EfficientNet.get_image_size(name), device)

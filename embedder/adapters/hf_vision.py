@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from PIL import Image as Picture
+from safetensors import SafetensorError
 from transformers import AutoImageProcessor, AutoModel
 
 from embedder.adapters.base import ModelInput
@@ -77,7 +78,7 @@ def load_hf_vision(model: ModelRef, folder: Path | None, device: torch.device) -
                 output_loading_info=True,
             )
             processor = AutoImageProcessor.from_pretrained(where, revision=revision, backend="pil")
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointUnavailable(
             f"{model.checkpoint} at {model.revision} cannot be loaded: {reason}",

@@ -113,9 +113,9 @@ def _fake(size: str, parameters: float) -> ModelRow:
 
 
 _ROWS: tuple[ModelRow, ...] = (
-    _efficientnet_lite("lite0", 4.7, 2048),
-    _efficientnet_lite("lite1", 5.4, 1024),
-    _efficientnet_lite("lite2", 6.1, 1024),
+    _efficientnet_lite("lite0", 4.7, 1024),
+    _efficientnet_lite("lite1", 5.4, 512),
+    _efficientnet_lite("lite2", 6.1, 512),
     _vit("base", 16, 86, 512),
     _vit("large", 16, 304, 128),
     _vit("huge", 14, 632, 64),

@@ -77,14 +77,14 @@ class ParquetSource:
                 yield sample
 
     def read_ids(self, stop: int) -> Iterator[tuple[str, int, str]]:
-        """Yield file, row in the file, and object id of the first `stop` rows. Reads the id column alone."""
+        """Yield file name, row in the file, and object id of the first `stop` rows. Reads the id column alone."""
         if self._id_column is None:
             raise ValueError("without an id column, the object id is the row's position")
         for slab in self._slabs(self._id_columns, 0, stop):
             for offset in range(slab.batch.num_rows):
                 with _located(slab.file, slab.row_in_file + offset):
                     object_id = self._object_id(slab, offset)
-                yield slab.file, slab.row_in_file + offset, object_id
+                yield _short(slab.file), slab.row_in_file + offset, object_id
 
     def labels(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
         """Every column of plain numbers or strings, rows `start <= row < stop`; NaN or None where unknown."""

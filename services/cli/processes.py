@@ -33,7 +33,7 @@ def demo(
 
 def up(
     folder: FolderOption = DATA,
-    embedders: Annotated[int, typer.Option(min=1, help="Embedder processes.")] = 1,
+    embedders: Annotated[int, typer.Option(min=0, help="Embedder processes; 0 starts one for each core.")] = 0,
     scorers: Annotated[int, typer.Option(min=1, help="Scorer processes.")] = 1,
 ) -> None:
     """Run everything on this machine until Ctrl-C: Redis, embedder, scorer, reconciler, api."""

