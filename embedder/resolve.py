@@ -137,11 +137,11 @@ def _refuse_other_revision(request: DatasetRequest, revision: str) -> None:
 
 
 def _define(request: DatasetRequest) -> tuple[Modality, ...]:
-    """The modalities a user defines for a dataset of their own."""
+    """The modalities a user defines for a dataset of their own, by name: a mapping has no order of its own."""
     if not isinstance(request.modalities, dict) or not request.modalities:
         raise BadStudy(f"dataset {request.name} defines no modality", "at least one under `modalities`")
     defined = []
-    for name, wanted in request.modalities.items():
+    for name, wanted in sorted(request.modalities.items()):
         try:
             defined.append(Modality(name=name, **wanted.model_dump()))
         except ValidationError as error:

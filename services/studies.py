@@ -51,8 +51,9 @@ class Studies:
         """
         for metric in request.scoring.metrics:
             find_metric(metric)
-        models = [resolve_model(find_model(name), self._settings) for name in request.models]
+        rows = [find_model(name) for name in request.models]
         datasets = [resolve_dataset(dataset, self._settings) for dataset in request.datasets]
+        models = [resolve_model(row, self._settings) for row in rows]
         study = expand(datasets, models, request.pairs, request.scoring, title=request.title, created_at=_now())
         created = self._store.put_if_absent(keys.study(study.id), study.to_json())
         if not created:

@@ -85,16 +85,21 @@ def study_table(studies: Iterable[StudyProgress]) -> Table:
 
 
 def job_table(jobs: Iterable[JobProgress]) -> Table:
-    """Jobs with rows done."""
+    """Jobs with rows done, objects left out and values mended, by reason."""
     table = _table(None)
     table.add_column("embedding", overflow="fold")
     table.add_column("state", no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("left out", justify="right")
+    table.add_column("left out", overflow="fold")
+    table.add_column("mended", overflow="fold")
     for job in jobs:
-        dropped = ", ".join(f"{count} {reason}" for reason, count in job.dropped.items())
-        table.add_row(job.label, coloured(job.state), f"{job.rows_done} of {job.rows}", dropped)
+        rows = f"{job.rows_done} of {job.rows}"
+        table.add_row(job.label, coloured(job.state), rows, _by_reason(job.dropped), _by_reason(job.repaired))
     return table
+
+
+def _by_reason(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items())
 
 
 def model_table(rows: Iterable[Row]) -> Table:

@@ -285,3 +285,23 @@ def test_real_radio_galaxies_with_real_weights(settings: Settings, tmp_path: Pat
         assert manifest is not None
         assert (manifest.rows, manifest.dimension, manifest.dropped) == (24, 1280, {})
         assert stored(spec, store).object_ids[0] == "frdeep-0000"
+
+
+class Repeating(CountingSource):
+    """A source that gives one object twice, side by side."""
+
+    def read(self, modality: Modality, start: int, stop: int) -> Iterator[Sample]:
+        for sample in super().read(modality, start, stop):
+            yield sample
+            if sample.row == 1:
+                yield sample
+
+
+def test_an_object_that_comes_twice_in_one_batch_is_refused(
+    write_table: Callable[..., Path], image: Make, specify: Callable[..., EmbeddingSpec], settings: Settings
+) -> None:
+    spec = specify(write_table([image(seed) for seed in range(4)]), id_column="object_id")
+    store = MemoryStore()
+    with pytest.raises(DuplicateObjectIds, match="g1"):
+        embed(spec, settings, store, source=Repeating(open_source(spec.dataset, settings)))
+    assert list(store.keys("embeddings/")) == []
