@@ -50,9 +50,9 @@ containers-check: ## build the images, run a study in containers, and see that i
 
 constraints: ## pin anew every package, from a fresh environment
 	$(PYTHON) -m venv build/pin
-	build/pin/bin/python -m pip install --quiet '.[dev]'
+	build/pin/bin/python -m pip install --quiet '.[dev]' async-timeout # which redis wants of Python before 3.11.3
 	{ echo "# Every package this project may install, pinned. Regenerate: make constraints"; \
-	  build/pin/bin/python -m pip list --format=freeze --exclude samesky --exclude pip --exclude setuptools \
+	  build/pin/bin/python -m pip list --format=freeze --exclude samesky --exclude pip \
 	  | sed 's/+cpu$$//' | sort -f; } > constraints.txt
 
 clean: ## remove .venv and what tools left; keeps samesky-data

@@ -1,7 +1,7 @@
 # The embedder: torch and the model families; no faiss.
 #
-# TORCH_INDEX_URL: the index torch's wheel is taken from. The default has builds for CPU, a tenth of the size. Empty: the
-# index pip is configured with; PyPI's own wheels for Linux bring CUDA (compose.gpu.yaml).
+# TORCH_INDEX_URL: the index torch's wheel is taken from. Empty: the one pip is configured with, whose wheels for Linux may
+# bring CUDA, several gigabytes of it. PyTorch's own index of CPU wheels has builds of a tenth of the size.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS requirements

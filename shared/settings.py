@@ -39,7 +39,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("SAMESKY_API_URL", "http://127.0.0.1:8765", "", "where the client finds the api"),
     Setting("SAMESKY_DEVICE", "auto", "", "torch device: auto, cpu, cuda, cuda:1, mps"),
     Setting("SAMESKY_THREADS", "0", "threads", "threads of one worker for torch and FAISS; 0 means all cores"),
-    Setting("SAMESKY_BATCH", "32", "objects", "objects in one forward pass"),
+    Setting("SAMESKY_BATCH", "16", "objects", "objects in one forward pass"),
     Setting("SAMESKY_LEASE_SECONDS", "30", "s", "a worker silent for this long has lost its work to another"),
     Setting("SAMESKY_RECONCILE_SECONDS", "10", "s", "time between two looks for work that is wanted and missing"),
     Setting("SAMESKY_RELEASE_LIMIT", "64", "messages", "most messages waiting in one queue"),

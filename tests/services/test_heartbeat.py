@@ -21,13 +21,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # A worker as services/ runs it, with one task that keeps its pool child busy.
 _WORKER = """
 import time
-from services.broker import make_app, run_worker
-from services.heartbeat_step import beat_while_consuming
+from services.worker import make_worker_app, run_worker
 from shared.settings import Settings
 
 settings = Settings.read()
-app = make_app(settings, "busy_worker")
-beat_while_consuming(app, settings)
+app = make_worker_app(settings, "busy_worker")
 
 @app.task(name="test.busy")
 def busy(seconds, started):
@@ -36,7 +34,7 @@ def busy(seconds, started):
 
 if __name__ == "__main__":
     from busy_worker import app as named
-    run_worker(named, queue="heartbeat-test", name="busy@test")
+    run_worker(named, settings, queue="heartbeat-test", service="busy")
 """
 
 
@@ -53,6 +51,7 @@ def worker(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[byte
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
         "SAMESKY_REDIS_URL": settings.redis_url,
+        "SAMESKY_STORE_URL": f"file://{tmp_path / 'store'}",
         "SAMESKY_HEARTBEAT_FILE": str(settings.heartbeat_file),
     }
     process = subprocess.Popen([sys.executable, str(file)], env=environment, start_new_session=True)
@@ -66,9 +65,9 @@ def test_a_busy_worker_beats_and_a_hung_one_does_not(
 ) -> None:
     file, started = settings.heartbeat_file, tmp_path / "started"
     assert file is not None
-    _wait_until(file.exists, 20)
+    _wait_until(file.exists, 60)
     make_app(settings).send_task("test.busy", args=[60, str(started)], queue="heartbeat-test")
-    _wait_until(started.exists, 20)
+    _wait_until(started.exists, 60)
 
     busy_since = time.time()
     _wait_until(lambda: file.stat().st_mtime > busy_since, BEAT_SECONDS + 2)

@@ -1,1 +1,0 @@
-"""Measurements, as ratios taken in one run."""
