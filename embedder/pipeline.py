@@ -17,14 +17,18 @@ from embedder.adapters.base import Adapter, ModelInput
 from embedder.recipes import Dropped, find_recipe
 from embedder.samples import Floats, Sample, Source
 from shared.contracts import EmbeddingSpec, Manifest, Modality, Part
-from shared.embeddings import commit_manifest, read_manifest, read_receipts, store_part
-from shared.errors import NotFinite, ZeroVector
+from shared.embeddings import commit_manifest, list_parts, read_manifest, read_receipt, read_receipts, store_part
+from shared.errors import BadTable, NotFinite, ZeroVector
 from shared.packages import package_versions
 from shared.store import ObjectStore
 from shared.vectors import Vectors
 
 OnRows = Callable[[int], None]
-PACKAGES = ("datasets", "huggingface-hub", "numpy", "pillow", "pyarrow", "samesky", "torch", "transformers")
+PACKAGES = (
+    "astropy", "datasets", "efficientnet-lite-pytorch", "huggingface-hub", "kcorrect", "numpy", "pillow", "pyarrow",
+    "safetensors", "samesky", "scipy", "torch", "transformers",
+)  # fmt: skip
+_CHANGED = "the data may have changed while they were read: submit the study again"
 
 
 def embed_part(
@@ -38,13 +42,16 @@ def embed_part(
     worker: str,
     batch: int,
     on_rows: OnRows,
+    before_store: Callable[[], None] = lambda: None,
 ) -> Part:
     """Embed the objects of one part, and store their vectors; a part that is already stored is only returned.
 
     batch: objects in one forward pass. on_rows: told, after each batch, how many rows of the part are done.
-    Raises a BadInput naming what is wrong with an object, NotFinite or ZeroVector naming it, or a Retryable.
+    before_store: asked when all is computed; what it raises keeps the part out of the store. Raises a BadInput
+    naming what is wrong with an object, or with the rows the source gives; NotFinite or ZeroVector naming an
+    object; or a Retryable.
     """
-    stored = read_receipts(store, spec).get(index)
+    stored = read_receipt(store, spec, index)
     if stored is not None:
         return stored
     began = time.perf_counter()
@@ -54,13 +61,18 @@ def embed_part(
     object_ids: list[str] = []
     matrices: list[Floats] = [np.empty((0, adapter.dimension), np.float32)]
     samples = source.read(spec.modality, start, stop)
+    expected = start
     while group := list(islice(samples, batch)):
+        expected = check_rows(group, expected, spec)
         prepared = list(prepare_objects(group, spec.modality, adapter, dropped, repaired))
         if prepared:
             ids, inputs = zip(*prepared, strict=True)
             matrices.append(check_vectors(ids, adapter.encode(inputs), spec))
             object_ids += ids
         on_rows(group[-1].row + 1 - start)
+    if expected != stop:
+        raise BadTable(f"{spec.label}: the source ended before row {expected}", f"rows up to {stop}", _CHANGED)
+    before_store()
     vectors = Vectors(tuple(object_ids), np.concatenate(matrices))
     seconds = time.perf_counter() - began
     return store_part(
@@ -76,6 +88,8 @@ def finish(spec: EmbeddingSpec, store: ObjectStore, *, device: str) -> Manifest 
     manifest = read_manifest(store, spec)
     if manifest is not None:
         return manifest
+    if len(list_parts(store, spec)) < spec.parts():
+        return None
     parts = read_receipts(store, spec)
     if len(parts) < spec.parts():
         return None
@@ -100,6 +114,14 @@ def prepare_objects(
         else:
             repaired.update(shown.repaired)
             yield sample.object_id, adapter.prepare(shown.values)
+
+
+def check_rows(group: Sequence[Sample], expected: int, spec: EmbeddingSpec) -> int:
+    """The row after `group`; raises BadTable unless it holds each row once, in order, from `expected` on."""
+    for row, sample in enumerate(group, expected):
+        if sample.row != row:
+            raise BadTable(f"{spec.label}: the source gave row {sample.row}", f"row {row}", _CHANGED)
+    return expected + len(group)
 
 
 def check_vectors(object_ids: Sequence[str], matrix: Floats, spec: EmbeddingSpec) -> Floats:

@@ -30,8 +30,13 @@ METRICS = {
 }  # fmt: skip
 
 
-def find_metric(name: str) -> Metric:
-    """The metric of this name. Raises UnknownName, suggesting near ones."""
+def find_metric(name: str, version: int | None = None) -> Metric:
+    """The metric of this name, at this version if one is asked for. Raises UnknownName, suggesting near ones."""
     if name not in METRICS:
         raise UnknownName.of("metric", name, METRICS)
-    return METRICS[name]
+    metric = METRICS[name]
+    if version not in (None, metric.version):
+        raise UnknownName(
+            f"this release has version {metric.version} of {name}", f"version {version}", "submit the study again"
+        )
+    return metric

@@ -45,7 +45,7 @@ def score(spec: ScoreSpec, *, store: ObjectStore, threads: int, worker: str) -> 
     if found is not None:
         return found
     started = time.monotonic()
-    metrics = [find_metric(name) for name in spec.scoring.metrics]
+    metrics = [find_metric(name, spec.metric_versions.get(name)) for name in spec.scoring.metrics]
     left, right = _read_whole(store, spec.pair.left), _read_whole(store, spec.pair.right)
     overlap = join(left.object_ids, right.object_ids, at_least=spec.scoring.k + 1)
     comparison = Comparison(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
-from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 
 IsDone = Callable[[EmbeddingSpec], bool]
 
@@ -17,7 +17,7 @@ def completed_by(study: Study, embedding_digest: str, is_done: IsDone) -> tuple[
     paired with, and builds only the pairs that are ready: what it costs does not grow with the study's other pairs,
     but for reading the study once.
     """
-    pairs = _pairs_by_embedding(study).get(embedding_digest, ())
+    pairs = _pairs_by_embedding(_ById(study)).get(embedding_digest, ())
     answers: dict[int, bool] = {}
 
     def done(index: int) -> bool:
@@ -25,18 +25,27 @@ def completed_by(study: Study, embedding_digest: str, is_done: IsDone) -> tuple[
             answers[index] = is_done(study.embeddings[index])
         return answers[index]
 
-    return tuple(_score(study, a, b) for a, b in pairs if done(a) and done(b))
+    return tuple(study.score(a, b) for a, b in pairs if done(a) and done(b))
 
 
-def _score(study: Study, a: int, b: int) -> ScoreSpec:
-    return ScoreSpec(pair=PairSpec(left=study.embeddings[a], right=study.embeddings[b]), scoring=study.scoring)
+class _ById:
+    """A study that is remembered by its id: its metric versions are a dict, which has no hash."""
+
+    def __init__(self, study: Study) -> None:
+        self.study, self._id = study, study.id
+
+    def __hash__(self) -> int:
+        return hash(self._id)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and other._id == self._id
 
 
 @lru_cache(maxsize=32)
-def _pairs_by_embedding(study: Study) -> Mapping[str, Sequence[tuple[int, int]]]:
-    digests = [spec.digest for spec in study.embeddings]
+def _pairs_by_embedding(known: _ById) -> Mapping[str, Sequence[tuple[int, int]]]:
+    digests = [spec.digest for spec in known.study.embeddings]
     found: dict[str, list[tuple[int, int]]] = {}
-    for a, b in study.pairs:
+    for a, b in known.study.pairs:
         for digest in {digests[a], digests[b]}:
             found.setdefault(digest, []).append((a, b))
     return found

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
@@ -107,12 +107,24 @@ class Board:
 
     def running(self, steps: Iterable[str]) -> set[str]:
         """Those of `steps` that a live worker holds."""
+        return self._present(_lease_key, steps)
+
+    def _present(self, key: Callable[[str], str], steps: Iterable[str]) -> set[str]:
         names = list(steps)
         if not names:
             return set()
         with _named_errors():
-            held = cast("list[str | None]", self._redis.mget([_lease_key(step) for step in names]))
-        return {step for step, holder in zip(names, held, strict=True) if holder}
+            values = cast("list[str | None]", self._redis.mget([key(step) for step in names]))
+        return {step for step, value in zip(names, values, strict=True) if value}
+
+    def rest(self, step: str, seconds: int) -> None:
+        """Let `step` rest before it is sent again."""
+        with _named_errors():
+            self._redis.set(_rest_key(step), "1", ex=seconds)
+
+    def resting(self, steps: Iterable[str]) -> set[str]:
+        """Those of `steps` that rest after an error."""
+        return self._present(_rest_key, steps)
 
     @contextmanager
     def lease(self, step: str) -> Iterator[Lease | None]:
@@ -137,8 +149,8 @@ class Board:
             return int(pipe.execute()[0])
 
     def forget_starts(self, steps: Iterable[str]) -> None:
-        """Start counting at nought again."""
-        names = [_starts_key(step) for step in steps]
+        """Start counting at nought again, without rest."""
+        names = [key(step) for step in steps for key in (_starts_key, _rest_key)]
         if names:
             with _named_errors():
                 self._redis.delete(*names)
@@ -201,6 +213,10 @@ def _rows_done(fields: Mapping[str, str]) -> RowsDone:
 
 def _lease_key(step: str) -> str:
     return f"samesky:lease:{step}"
+
+
+def _rest_key(step: str) -> str:
+    return f"samesky:rest:{step}"
 
 
 def _starts_key(step: str) -> str:

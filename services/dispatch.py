@@ -14,7 +14,7 @@ from services.board import Board
 from services.broker import EMBED, EMBED_PART, SCORE, SCORE_PAIR, Sender
 from services.ledger import Ledger
 from shared.contracts import EmbeddingSpec, ScoreSpec, Study
-from shared.embeddings import read_receipts
+from shared.embeddings import list_parts, read_receipts
 
 
 class Step(NamedTuple):
@@ -53,14 +53,15 @@ class Dispatcher:
         return self.send(_in_turn([self.missing(study) for study in studies]))
 
     def send(self, steps: Iterable[Step]) -> int:
-        """Send those of `steps` that are neither queued nor running, as far as the queues have room."""
+        """Send those of `steps` that are not queued, running or resting, as far as the queues have room."""
         queued = {queue: set(self._board.queued(queue)) for queue in (EMBED, SCORE)}
         sent = 0
         for batch in _batches(steps, self._limit):
-            running = self._board.running(step.id for step in batch)
+            ids = [step.id for step in batch]
+            busy = self._board.running(ids) | self._board.resting(ids)
             for step in batch:
                 waiting = queued[step.queue]
-                if len(waiting) < self._limit and step.id not in waiting and step.id not in running:
+                if len(waiting) < self._limit and step.id not in waiting and step.id not in busy:
                     self._sender.send(step.task, step.queue, step.message, message_id=step.id)
                     waiting.add(step.id)
                     sent += 1
@@ -78,9 +79,11 @@ class Dispatcher:
                 yield from self._missing_parts(spec)
 
     def _missing_parts(self, spec: EmbeddingSpec) -> Iterator[Step]:
-        receipts = read_receipts(self._ledger.store, spec)
-        self._board.restore_rows(spec.digest, {index: part.stop - part.start for index, part in receipts.items()})
-        missing = [index for index in range(spec.parts()) if index not in receipts]
+        stored = list_parts(self._ledger.store, spec)
+        if len(stored) >= spec.parts():  # and yet no manifest: look which receipts are of use
+            stored = set(read_receipts(self._ledger.store, spec))
+        self._board.restore_rows(spec.digest, {index: _rows_of(spec, index) for index in stored})
+        missing = [index for index in range(spec.parts()) if index not in stored]
         # Every part there but no manifest: its last worker died between the two. Any part's step ends with it.
         yield from (part_step(spec, index) for index in missing or [spec.parts() - 1])
 
@@ -89,6 +92,11 @@ class Dispatcher:
         return all(self._ledger.whole(spec) for spec in study.embeddings) and all(
             self._ledger.scored(score) for score in self._ledger.scores(study)
         )
+
+
+def _rows_of(spec: EmbeddingSpec, index: int) -> int:
+    start, stop = spec.part_range(index)
+    return max(0, stop - start)
 
 
 def _in_turn(queues: Sequence[Iterator[Step]]) -> Iterator[Step]:

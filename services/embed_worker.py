@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from services.board import Board, Lease
 from services.broker import ANNOUNCE, EMBED, SCORE, Sender
 from services.dispatch import part_step_id
-from services.steps import new_attempt, run_step, worker_name
+from services.failures import worker_name
+from services.steps import new_attempt, run_step
 from services.worker import make_worker_app, run_worker
 from shared import keys
 from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef
@@ -53,9 +54,15 @@ def embed_part(message: dict[str, Any]) -> None:
 
 def _make_part(spec: EmbeddingSpec, index: int, lease: Lease) -> None:
     from embedder import pipeline
+    from embedder.sources.opening import check_unchanged
 
     board, store, adapter = _board(), _store(), _adapter(spec.model)
     start, stop = spec.part_range(index)
+
+    def before_store() -> None:
+        lease.check()
+        check_unchanged(spec.dataset)
+
     part = pipeline.embed_part(
         spec,
         index,
@@ -66,12 +73,15 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease) -> None:
         worker=worker_name(),
         batch=_settings.batch,
         on_rows=lambda rows: _report(board, spec.digest, index, rows),
+        before_store=before_store,
     )
-    lease.check()
     _report(board, spec.digest, index, stop - start)
     _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
-    if pipeline.finish(spec, store, device=adapter.device) is not None:
-        _announce(spec)
+    with board.lease(f"{spec.digest}:manifest") as last:
+        # One writer at a time, for stores that cannot say who was first. If the holder does not see this part yet,
+        # the reconciler finds every part there and no manifest, and sends one more step.
+        if last is not None and pipeline.finish(spec, store, device=adapter.device) is not None:
+            _announce(spec)
 
 
 def _announce(spec: EmbeddingSpec) -> None:

@@ -9,10 +9,11 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
+from services.failures import describe_failure
 from shared import keys
 from shared.contracts import EmbeddingSpec, Failure, PairSpec, ScoreRecord, ScoreSpec, Study
 from shared.embeddings import read_manifest
-from shared.errors import UnknownName
+from shared.errors import BadRecord, UnknownName
 from shared.records import read_record
 from shared.store import ObjectStore
 
@@ -35,14 +36,20 @@ class Ledger:
         self.store = store
         self._whole: OrderedDict[str, Whole] = OrderedDict()
         self._scored: OrderedDict[str, None] = OrderedDict()
+        self._unreadable: dict[str, BadRecord] = {}
         self._studies: OrderedDict[str, Study] = OrderedDict()
         self._wanted: OrderedDict[str, tuple[ScoreSpec, ...]] = OrderedDict()
 
     def whole(self, spec: EmbeddingSpec) -> Whole | None:
-        """The finished embedding, or None while there is none."""
+        """The finished embedding, or None while there is none, or none that can be read."""
         digest = spec.digest
         if digest not in self._whole:
-            manifest = read_manifest(self.store, spec)
+            try:
+                manifest = read_manifest(self.store, spec)
+            except BadRecord as error:
+                self._unreadable[digest] = error
+                return None
+            self._unreadable.pop(digest, None)
             if manifest is None:
                 return None
             _remember(self._whole, digest, Whole(manifest.rows, manifest.dropped, manifest.repaired))
@@ -58,12 +65,21 @@ class Ledger:
         return True
 
     def embedding_failure(self, spec: EmbeddingSpec) -> Failure | None:
-        """Why the job ended without an embedding, if it did."""
-        return read_record(self.store, keys.embedding_failure(spec), Failure)
+        """Why there is no embedding and will be none: the job failed, or its manifest cannot be read."""
+        unreadable = self._unreadable.get(spec.digest)
+        if unreadable:
+            return describe_failure(unreadable, work=spec.digest, label=spec.label, attempts=1)
+        return self._read_failure(keys.embedding_failure(spec), spec.digest, spec.label)
 
     def score_failure(self, spec: ScoreSpec) -> Failure | None:
         """Why the pair ended without a score, if it did of itself."""
-        return read_record(self.store, keys.score_failure(spec), Failure)
+        return self._read_failure(keys.score_failure(spec), spec.digest, spec.pair.label)
+
+    def _read_failure(self, key: str, work: str, label: str) -> Failure | None:
+        try:
+            return read_record(self.store, key, Failure)
+        except BadRecord as error:
+            return describe_failure(error, work=work, label=label, attempts=1)
 
     def pair_failure(self, spec: ScoreSpec) -> Failure | None:
         """Why the pair ended, or will end, without a score: its own failure or that of an embedding it needs."""

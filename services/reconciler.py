@@ -41,19 +41,21 @@ class Reconciler:
             study = self._read(study_id)
             if study is None:
                 continue
-            if self._dispatcher.complete(study):
-                self._complete.add(study_id)
-                continue
             self._board.want(study.id, (spec.digest for spec in study.embeddings))
             open_studies.append(study)
         return self._dispatcher.release(open_studies)
 
     def _read(self, study_id: str) -> Study | None:
+        """An open study; None for one that is complete or cannot be read."""
         try:
-            return self._ledger.study(study_id)
+            study = self._ledger.study(study_id)
         except BadRecord as error:
             _log.error("study left out: %s", error)
             return None
+        if self._dispatcher.complete(study):
+            self._complete.add(study_id)
+            return None
+        return study
 
 
 def run(settings: Settings) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 from services.board import Board, Lease
 from services.broker import SCORE, Sender
 from services.dispatch import Dispatcher, score_step
+from services.failures import worker_name
 from services.ledger import Ledger
-from services.steps import run_step, worker_name
+from services.steps import run_step
 from services.worker import make_worker_app, run_worker
 from shared import keys
 from shared.contracts import EmbeddingSpec, ScoreSpec

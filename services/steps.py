@@ -6,24 +6,17 @@ This is the worker's edge: the one place where an error that nobody named is cau
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from services.board import Board, Lease
-from shared.contracts import Failure
-from shared.errors import BrokerUnavailable, Permanent, SameSkyError, Stopped, Unexpected
+from services.failures import describe_failure
+from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped
 from shared.store import ObjectStore
 
 _log = logging.getLogger(__name__)
-
-
-def worker_name() -> str:
-    """This process, for records: host and process id."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+_FIRST_REST_SECONDS, _LONGER = 5, 6  # rests of 5 s, 30 s, 180 s
 
 
 def new_attempt() -> str:
@@ -45,8 +38,9 @@ def run_step(
     """Do `work` under a lease on `step`, and keep the reason if it fails for good.
 
     A retryable error, or one that nobody named, leaves the step to the reconciler, `attempts` starts in all;
-    a permanent one fails it at once. A step that another worker holds is left to it. Starts are counted
-    before the work, so that work which kills its worker is stopped too.
+    a permanent one fails it at once. Between starts the step rests, each time longer, so that an outage is not
+    taken for a failure. A step that another worker holds is left to it. Starts are counted before the work, so
+    that work which kills its worker is stopped too.
     """
     with board.lease(step) as lease:
         if lease is None:
@@ -61,12 +55,16 @@ def run_step(
                     "see the worker's log; more memory, or a smaller SAMESKY_BATCH, may help",
                 )
             work(lease)
+        except LeaseLost as error:
+            _log.warning("%s is left to another worker: %s", label, error, extra={"step": step})
+            return
         except Exception as error:  # noqa: BLE001 - the worker's edge
             if not isinstance(error, Permanent) and starts < attempts:
                 _log.warning("%s will be tried again: %s", label, error, exc_info=_trace(error), extra={"step": step})
+                board.rest(step, _FIRST_REST_SECONDS * _LONGER ** (starts - 1))
                 return
             _log.error("%s failed: %s", label, error, exc_info=_trace(error), extra={"step": step})
-            failure = _failure(error, digest=digest, label=label, attempts=starts)
+            failure = describe_failure(error, work=digest, label=label, attempts=starts)
             store.put(failure_key, failure.to_json())
             return
         _forget(board, step)
@@ -81,21 +79,3 @@ def _forget(board: Board, step: str) -> None:
 
 def _trace(error: Exception) -> Exception | None:
     return None if isinstance(error, SameSkyError) else error
-
-
-def _failure(error: Exception, *, digest: str, label: str, attempts: int) -> Failure:
-    if not isinstance(error, SameSkyError):
-        error = Unexpected(
-            f"{type(error).__name__}: {error}"[:500], "", "this is a fault of Same Sky: please report it"
-        )
-    return Failure(
-        work=digest,
-        label=label,
-        code=error.code,
-        wrong=error.wrong,
-        expected=error.expected,
-        remedy=error.remedy,
-        attempts=attempts,
-        worker=worker_name(),
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-    )

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from embedder.catalogue.models import find_model
 from embedder.resolve import resolve_dataset, resolve_model
@@ -16,9 +17,9 @@ from services.broker import Sender, make_app
 from services.dispatch import Dispatcher, part_step_id
 from services.ledger import Ledger
 from shared import keys
-from shared.contracts import EmbeddingSpec, Manifest, ScoreRecord, ScoreSpec, Study
-from shared.errors import BrokerUnavailable, StoreUnavailable
-from shared.planning import expand
+from shared.contracts import Contract, EmbeddingSpec, Manifest, ScoreRecord, ScoreSpec, Study
+from shared.errors import BadRecord, BrokerUnavailable, StoreUnavailable
+from shared.planning import expand, refuse_unseen
 from shared.progress import JobProgress, PairProgress, StudyProgress
 from shared.records import read_record
 from shared.requests import StudyRequest
@@ -28,6 +29,7 @@ from shared.store import ObjectStore
 from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
+Record = TypeVar("Record", bound=Contract)
 
 
 class Studies:
@@ -49,12 +51,22 @@ class Studies:
         A study that is there already does no work twice; what had failed in it is tried again.
         Raises BadInput for what cannot be accepted, HubUnavailable when a revision cannot be resolved now.
         """
-        for metric in request.scoring.metrics:
-            find_metric(metric)
+        versions = {name: find_metric(name).version for name in request.scoring.metrics}
         rows = [find_model(name) for name in request.models]
         datasets = [resolve_dataset(dataset, self._settings) for dataset in request.datasets]
         models = [resolve_model(row, self._settings) for row in rows]
-        study = expand(datasets, models, request.pairs, request.scoring, title=request.title, created_at=_now())
+        for asked, (_, modalities) in zip(request.datasets, datasets, strict=True):
+            if asked.modalities:
+                refuse_unseen(asked.name, modalities, models)
+        study = expand(
+            datasets,
+            models,
+            request.pairs,
+            request.scoring,
+            title=request.title,
+            created_at=_now(),
+            metric_versions=versions,
+        )
         created = self._store.put_if_absent(keys.study(study.id), study.to_json())
         if not created:
             study = self.find(study.id)
@@ -70,8 +82,15 @@ class Studies:
 
     def list(self) -> Sequence[Study]:
         """All studies, newest first."""
-        studies = [self.find(study_id) for study_id in self._ledger.study_ids()]
-        return sorted(studies, key=lambda study: (study.created_at, study.id), reverse=True)
+        found = (self._find_readable(study_id) for study_id in self._ledger.study_ids())
+        return sorted((study for study in found if study), key=lambda study: (study.created_at, study.id), reverse=True)
+
+    def _find_readable(self, study_id: str) -> Study | None:
+        try:
+            return self.find(study_id)
+        except BadRecord as error:
+            _log.error("left out of the list: %s", error)
+            return None
 
     def progress(self, study: Study) -> StudyProgress:
         """How far a study is."""
@@ -158,16 +177,24 @@ class Studies:
     def all_scores(self, dataset: str | None = None) -> Iterator[ScoreRecord]:
         """Every score in the store, of one dataset or of all, in the order of their keys."""
         for key in self._store.keys(keys.of_dataset(keys.SCORES, dataset)):
-            record = read_record(self._store, key, ScoreRecord) if keys.is_score(key) else None
+            record = self._read(key, ScoreRecord) if keys.is_score(key) else None
             if record:
                 yield record
 
     def all_embeddings(self, dataset: str | None = None) -> Iterator[Manifest]:
         """Every whole embedding in the store, of one dataset or of all, in the order of their keys."""
         for key in self._store.keys(keys.of_dataset(keys.EMBEDDINGS, dataset)):
-            manifest = read_record(self._store, key, Manifest) if keys.is_manifest(key) else None
+            manifest = self._read(key, Manifest) if keys.is_manifest(key) else None
             if manifest:
                 yield manifest
+
+    def _read(self, key: str, kind: type[Record]) -> Record | None:
+        """A record for a list; one that cannot be read is logged and left out, so that it spoils no other."""
+        try:
+            return read_record(self._store, key, kind)
+        except BadRecord as error:
+            _log.error("left out of the list: %s", error)
+            return None
 
     def missing(self) -> Sequence[str]:
         """What this installation lacks to take studies: `redis`, `store`. Empty when it is ready."""

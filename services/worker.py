@@ -10,9 +10,9 @@ from celery.signals import setup_logging
 
 from services.board import Board
 from services.broker import make_app
+from services.failures import worker_name
 from services.heartbeat_step import beat_while_consuming
 from services.startup import wait_for_services
-from services.steps import worker_name
 from shared.log import configure
 from shared.settings import Settings
 from shared.stores import open_store

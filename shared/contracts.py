@@ -161,8 +161,8 @@ class PairSpec(Contract):
     @model_validator(mode="after")
     def _comparable(self) -> Self:
         ours, theirs = self.left.dataset, self.right.dataset
-        if (ours.name, ours.revision) != (theirs.name, theirs.revision):
-            raise ValueError(f"a pair is of one dataset, not of {ours.name} and {theirs.name}")
+        if ours.digest != theirs.digest:
+            raise ValueError(f"a pair is of one dataset, read one way, not of {ours.name} and {theirs.name}")
         if self.left.digest == self.right.digest:
             raise ValueError("a pair is of two embeddings, not of one with itself")
         return self
@@ -204,17 +204,19 @@ class Scoring(Contract):
 
 
 class ScoreSpec(Contract):
-    """What makes one score."""
+    """What makes one score. metric_versions: of the metrics, when the study was accepted."""
 
     version: Literal[1] = 1
     pair: PairSpec
     scoring: Scoring = Scoring()
+    metric_versions: dict[Name, int] = {}
 
 
 class Part(Contract):
     """The receipt of one stored part: rows `start` to `stop` of the dataset, less those dropped.
 
-    dropped: objects left out, by reason. repaired: values mended, by kind. seconds: wall time.
+    dropped: objects left out, by reason. repaired: values mended, by kind. seconds: wall time. Every row is
+    accounted for: it has a vector, or a reason why not.
     """
 
     index: int = Field(ge=0)
@@ -229,6 +231,15 @@ class Part(Contract):
     repaired: dict[str, int] = {}
     seconds: float = Field(ge=0)
     worker: str
+
+    @model_validator(mode="after")
+    def _every_row_accounted_for(self) -> Self:
+        if self.rows + sum(self.dropped.values()) != self.stop - self.start:
+            raise ValueError(
+                f"{self.rows} vectors and {sum(self.dropped.values())} dropped objects do not account for rows "
+                f"{self.start} to {self.stop}"
+            )
+        return self
 
 
 class Manifest(Contract):
@@ -326,7 +337,7 @@ class Failure(Contract):
 class Study(Contract):
     """A study as accepted: every revision resolved, every job and pair expanded. Its digest is its id.
 
-    pairs: indices into `embeddings`.
+    pairs: indices into `embeddings`. metric_versions: as in `ScoreSpec`.
     """
 
     NOT_IDENTITY = frozenset({"title", "created_at"})
@@ -337,6 +348,7 @@ class Study(Contract):
     embeddings: tuple[EmbeddingSpec, ...]
     pairs: tuple[tuple[int, int], ...]
     scoring: Scoring
+    metric_versions: dict[Name, int] = {}
 
     @property
     def id(self) -> str:
@@ -345,5 +357,9 @@ class Study(Contract):
 
     def scores(self) -> tuple[ScoreSpec, ...]:
         """The scores wanted, in the order of `pairs`."""
-        pairs = (PairSpec(left=self.embeddings[a], right=self.embeddings[b]) for a, b in self.pairs)
-        return tuple(ScoreSpec(pair=pair, scoring=self.scoring) for pair in pairs)
+        return tuple(self.score(a, b) for a, b in self.pairs)
+
+    def score(self, a: int, b: int) -> ScoreSpec:
+        """The score of the embeddings at these two indices."""
+        pair = PairSpec(left=self.embeddings[a], right=self.embeddings[b])
+        return ScoreSpec(pair=pair, scoring=self.scoring, metric_versions=self.metric_versions)

@@ -64,10 +64,14 @@ def read_receipts(store: ObjectStore, spec: EmbeddingSpec) -> dict[int, Part]:
     A receipt that cannot be read, or is of another cut of the rows, is logged and left out: its part is not
     stored as far as the job goes, and will be made again.
     """
+    return dict(sorted(_first_receipts(store, spec).items()))
+
+
+def _first_receipts(store: ObjectStore, spec: EmbeddingSpec, only: int | None = None) -> dict[int, Part]:
     found: dict[int, Part] = {}
     for key in store.keys(keys.attempts_prefix(spec)):
         index = keys.receipt_index(key)
-        if index is None or index in found:
+        if index is None or index in found or only not in (None, index):
             continue
         try:
             part = read_record(store, key, Part)
@@ -76,7 +80,18 @@ def read_receipts(store: ObjectStore, spec: EmbeddingSpec) -> dict[int, Part]:
             continue
         if part and _is_of(part, key, spec, index):
             found[index] = part
-    return dict(sorted(found.items()))
+    return found
+
+
+def read_receipt(store: ObjectStore, spec: EmbeddingSpec, index: int) -> Part | None:
+    """The receipt of one part, as in `read_receipts`; None when the part is not stored."""
+    return _first_receipts(store, spec, only=index).get(index)
+
+
+def list_parts(store: ObjectStore, spec: EmbeddingSpec) -> set[int]:
+    """Indices of the parts that have a receipt. Only keys are read, so that asking often costs little."""
+    indices = map(keys.receipt_index, store.keys(keys.attempts_prefix(spec)))
+    return {index for index in indices if index is not None}
 
 
 def commit_manifest(
@@ -168,7 +183,7 @@ def load_object_ids(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _fetch(store: ObjectStore, manifest: Manifest) -> Iterator[tuple[Part, bytes]]:
-    remedy = f"delete {keys.manifest(manifest.spec)}, and the embedding will be made again"
+    remedy = f"stop the services, delete {keys.embedding_prefix(manifest.spec)}, and submit the study again"
     for part in manifest.parts:
         data = read_bytes(store, part.key)
         if data is None:
@@ -187,7 +202,7 @@ def _check_shape(manifest: Manifest, part: Part, rows: int, dimension: int) -> N
         raise BadRecord(
             f"part {part.key} holds ({rows}, {dimension}) vectors",
             f"({part.rows}, {manifest.dimension}), as the manifest of {manifest.spec.label} says",
-            f"delete {keys.attempts_prefix(manifest.spec)}, and the embedding will be made again",
+            f"stop the services, delete {keys.embedding_prefix(manifest.spec)}, and submit the study again",
         )
 
 

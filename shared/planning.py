@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from shared.contracts import (
     DatasetRef,
@@ -28,10 +28,12 @@ def expand(
     *,
     title: str = "",
     created_at: str,
+    metric_versions: Mapping[str, int] | None = None,
 ) -> Study:
     """The study of all models on all modalities they take, with the pairs the policies choose.
 
-    Raises TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to compare.
+    What is asked for twice is in it once, and an embedding that no pair compares is not in it. Raises
+    TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to compare.
     """
     embeddings: list[EmbeddingSpec] = []
     for dataset, modalities in datasets:
@@ -47,6 +49,7 @@ def expand(
             for model in models
             if model.takes == modality.kind
         ]
+    embeddings = list({spec.digest: spec for spec in embeddings}.values())
     pairs = choose_pairs(embeddings, policies)
     if not pairs:
         raise BadStudy(
@@ -54,7 +57,28 @@ def expand(
             "two modalities that one model takes (crossmodal), or two sizes of a family (intramodal)",
             "add a modality or a model, or choose another policy",
         )
-    return Study(title=title, created_at=created_at, embeddings=tuple(embeddings), pairs=tuple(pairs), scoring=scoring)
+    compared = sorted({index for pair in pairs for index in pair})
+    place = {index: position for position, index in enumerate(compared)}
+    return Study(
+        title=title,
+        created_at=created_at,
+        embeddings=tuple(embeddings[index] for index in compared),
+        pairs=tuple((place[a], place[b]) for a, b in pairs),
+        scoring=scoring,
+        metric_versions=dict(metric_versions or {}),
+    )
+
+
+def refuse_unseen(dataset: str, modalities: Iterable[Modality], models: Iterable[ModelRef]) -> None:
+    """Raise BadStudy, naming it, for a modality asked for by name that none of the models takes."""
+    taken = {model.takes for model in models}
+    for modality in modalities:
+        if modality.kind not in taken:
+            raise BadStudy(
+                f"no model of the study takes {modality.name} of {dataset}, which is a {modality.kind}",
+                "a model for every modality that is named",
+                "add such a model, or leave the modality out",
+            )
 
 
 def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPolicy]) -> list[tuple[int, int]]:
@@ -68,7 +92,7 @@ def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPol
     chosen = []
     for a, b in itertools.combinations(range(len(embeddings)), 2):
         left, right = embeddings[a], embeddings[b]
-        if left.dataset != right.dataset or left.digest == right.digest:
+        if left.dataset.digest != right.dataset.digest:
             continue
         kind = PairSpec(left=left, right=right).kind
         if (

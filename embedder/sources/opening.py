@@ -27,20 +27,30 @@ def open_source(dataset: DatasetRef, settings: Settings) -> Source:
 
 def find_files(dataset: DatasetRef, settings: Settings) -> TableFiles:
     """The Parquet files of a dataset at its revision: in a folder, in a stand-in of the hub, or on the hub."""
+    check_unchanged(dataset)
     if dataset.source == "parquet":
-        folder = Path(dataset.location)
-        found = hash_folder(folder) if folder.is_dir() else "no such folder"
-        if found != dataset.revision:
-            raise BadInput(
-                f"the folder of {dataset.name} is not the one the study was accepted with: {found}",
-                dataset.revision,
-                "give every embedder the same folder, or submit the study again",
-            )
-        return find_folder_files(folder, dataset.split)
+        return find_folder_files(Path(dataset.location), dataset.split)
     stand_in = open_stand_in("dataset", dataset.location, dataset.revision, settings)
     if stand_in is not None:
         return find_folder_files(stand_in, dataset.split)
     return find_hub_files(dataset.location, dataset.revision, dataset.split)
+
+
+def check_unchanged(dataset: DatasetRef) -> None:
+    """Raise BadInput if a user's folder no longer holds what it held when the study was accepted.
+
+    What has not changed in size or time is not read again. Commits of the hub do not change.
+    """
+    if dataset.source != "parquet":
+        return
+    folder = Path(dataset.location)
+    found = hash_folder(folder) if folder.is_dir() else "no such folder"
+    if found != dataset.revision:
+        raise BadInput(
+            f"the folder of {dataset.name} is not the one the study was accepted with: {found}",
+            dataset.revision,
+            "give every embedder the same folder, or submit the study again",
+        )
 
 
 def _open_simulation(dataset: DatasetRef, settings: Settings) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from embedder.catalogue.models import find_model
 from embedder.pipeline import check_vectors, embed_part, finish
 from embedder.resolve import resolve_dataset, resolve_model
 from embedder.samples import Sample, Source
-from embedder.sources.opening import open_source
+from embedder.sources.opening import check_unchanged, open_source
 from shared import keys
 from shared.contracts import EmbeddingSpec, Modality, Part
 from shared.embeddings import load_vectors, read_manifest, read_receipts
-from shared.errors import DuplicateObjectIds, EmptyDataset, NotFinite, ZeroVector
+from shared.errors import BadInput, BadTable, DuplicateObjectIds, EmptyDataset, NotFinite, ZeroVector
 from shared.requests import DatasetRequest
 from shared.settings import Settings
 from shared.store import DirectoryStore, MemoryStore, ObjectStore
@@ -287,21 +288,68 @@ def test_real_radio_galaxies_with_real_weights(settings: Settings, tmp_path: Pat
         assert stored(spec, store).object_ids[0] == "frdeep-0000"
 
 
-class Repeating(CountingSource):
-    """A source that gives one object twice, side by side."""
+class Altered(CountingSource):
+    """A source that changes what it gives of row 2."""
+
+    def __init__(self, source: Source, alter: Callable[[Sample], list[Sample]]) -> None:
+        super().__init__(source)
+        self._alter = alter
 
     def read(self, modality: Modality, start: int, stop: int) -> Iterator[Sample]:
         for sample in super().read(modality, start, stop):
-            yield sample
-            if sample.row == 1:
-                yield sample
+            yield from self._alter(sample) if sample.row == 2 else [sample]
 
 
-def test_an_object_that_comes_twice_in_one_batch_is_refused(
+@pytest.mark.parametrize(
+    ("alter", "error", "said"),
+    [
+        (lambda sample: [replace(sample, object_id="g1")], DuplicateObjectIds, "g1"),
+        (lambda sample: [sample, sample], BadTable, "gave row 2; expected row 3"),
+        (lambda sample: [], BadTable, "gave row 3; expected row 2"),
+    ],
+    ids=["one id twice", "one row twice", "a row left out"],
+)
+def test_what_a_source_gives_wrongly_is_refused(
+    write_table: Callable[..., Path],
+    image: Make,
+    specify: Callable[..., EmbeddingSpec],
+    settings: Settings,
+    alter: Callable[[Sample], list[Sample]],
+    error: type[Exception],
+    said: str,
+) -> None:
+    spec = specify(write_table([image(seed) for seed in range(4)]), id_column="object_id")
+    store = MemoryStore()
+    with pytest.raises(error, match=said):
+        embed(spec, settings, store, source=Altered(open_source(spec.dataset, settings), alter))
+    assert list(store.keys("embeddings/")) == []
+
+
+def test_what_is_computed_is_not_stored_when_it_may_not_be(
     write_table: Callable[..., Path], image: Make, specify: Callable[..., EmbeddingSpec], settings: Settings
 ) -> None:
     spec = specify(write_table([image(seed) for seed in range(4)]), id_column="object_id")
     store = MemoryStore()
-    with pytest.raises(DuplicateObjectIds, match="g1"):
-        embed(spec, settings, store, source=Repeating(open_source(spec.dataset, settings)))
+    source, adapter = open_source(spec.dataset, settings), load_adapter(spec.model, settings)
+
+    def change_then_check() -> None:
+        table = next(Path(spec.dataset.location).glob("*.parquet"))
+        table.touch()
+        check_unchanged(spec.dataset)
+        table.write_bytes(table.read_bytes() + b"!")
+        check_unchanged(spec.dataset)
+
+    with pytest.raises(BadInput, match="not the one the study was accepted with"):
+        embed_part(
+            spec,
+            0,
+            source=source,
+            adapter=adapter,
+            store=store,
+            attempt="one",
+            worker="test",
+            batch=4,
+            on_rows=lambda rows: None,
+            before_store=change_then_check,
+        )
     assert list(store.keys("embeddings/")) == []

@@ -56,8 +56,10 @@ def store_embedding() -> Callable[[ObjectStore, EmbeddingSpec, Vectors], Manifes
         for index in range(spec.parts()):
             start, stop = spec.part_range(index)
             rows = np.arange(min(start, len(vectors)), min(stop, len(vectors)))
+            left_out = stop - start - len(rows)
+            dropped = {"left-out": left_out} if left_out else {}
             parts[index] = store_part(
-                store, spec, "a1", index, vectors.take(rows), dropped={}, repaired={}, seconds=0.0, worker="w"
+                store, spec, "a1", index, vectors.take(rows), dropped=dropped, repaired={}, seconds=0.0, worker="w"
             )
         return commit_manifest(store, spec, parts, packages={}, device="cpu", created_at="2026-01-01T00:00:00+00:00")
 

@@ -139,3 +139,25 @@ def test_a_study_that_cannot_be_read_does_not_stop_the_others(
     store.put(keys.study("0" * 32), b"{half")
     store.put_if_absent(keys.study(study.id), study.to_json())
     assert Reconciler(ledger, board, dispatcher).look() == 6
+
+
+def test_an_unreadable_manifest_fails_its_job_and_stops_nothing_else(
+    dispatcher: Dispatcher, board: Board, ledger: Ledger, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    spec = study.embeddings[0]
+    store.put_if_absent(keys.study(study.id), study.to_json())
+    store.put(keys.manifest(spec), b"")
+    assert Reconciler(ledger, board, dispatcher).look() == 3
+    failure = ledger.embedding_failure(spec)
+    assert failure is not None
+    assert failure.code == "bad-record"
+
+
+def test_what_rests_after_an_error_is_sent_later(dispatcher: Dispatcher, board: Board, make_study: MakeStudy) -> None:
+    study = make_study()
+    step = part_step_id(study.embeddings[0].digest, 0)
+    board.rest(step, 60)
+    assert dispatcher.release([study]) == 5
+    board.forget_starts([step])
+    assert dispatcher.release([study]) == 1

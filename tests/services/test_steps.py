@@ -7,7 +7,7 @@ import pytest
 from services.board import Board, Lease
 from services.steps import run_step
 from shared.contracts import Failure
-from shared.errors import BadTable, StoreUnavailable
+from shared.errors import BadTable, LeaseLost, StoreUnavailable
 from shared.records import read_record
 from shared.store import MemoryStore
 
@@ -54,6 +54,7 @@ def test_a_permanent_error_is_kept_at_once(board: Board, store: MemoryStore) -> 
 def test_a_retryable_error_is_tried_three_times(board: Board, store: MemoryStore) -> None:
     work = Work(StoreUnavailable("no answer"))
     assert run(work, board, store) is None
+    assert board.resting(["step"]) == {"step"}
     assert run(work, board, store) is None
     failure = run(work, board, store)
     assert failure is not None
@@ -83,3 +84,8 @@ def test_a_step_that_another_holds_is_left_to_it(board: Board, store: MemoryStor
     with board.lease("step"):
         run(work, board, store)
     assert work.starts == 0
+
+
+def test_a_lost_lease_is_no_failure(board: Board, store: MemoryStore) -> None:
+    work = Work(LeaseLost("the lease ran out"))
+    assert [run(work, board, store) for _ in range(3)] == [None, None, None]

@@ -81,7 +81,7 @@ def test_digests_do_not_change_between_releases(make_spec: SpecMaker) -> None:
     pair = PairSpec(left=left, right=right)
     assert left.digest == "9e11b3f367a2704ec5759ff01e763e50"
     assert pair.digest == "c147f62981d5c8617bd5d61c77624f6f"
-    assert ScoreSpec(pair=pair).digest == "46869dae82dde8980afed5a9dd371ef6"
+    assert ScoreSpec(pair=pair).digest == "a16ee9e775babdbbe6ae8ab561811db2"
 
 
 def test_a_pair_has_no_order(make_spec: SpecMaker) -> None:
@@ -115,12 +115,26 @@ def _part(index: int, start: int, stop: int, rows: int) -> Part:
         stop=stop,
         key=f"some/part-{index}",
         rows=rows,
+        dropped={"empty-image": stop - start - rows} if rows < stop - start else {},
         dimension=4,
         size=10,
         sha256="0" * 64,
         seconds=1,
         worker="w",
     )
+
+
+def test_a_part_accounts_for_every_row() -> None:
+    fields = _part(0, 0, 40, 38).model_dump()
+    assert Part(**fields).dropped == {"empty-image": 2}
+    with pytest.raises(ValidationError, match="do not account for rows 0 to 40"):
+        Part(**{**fields, "dropped": {}})
+
+
+def test_a_metric_of_another_version_is_another_score(make_spec: SpecMaker) -> None:
+    pair = PairSpec(left=make_spec(), right=make_spec(modality__name="jwst"))
+    one, two = (ScoreSpec(pair=pair, metric_versions={"mknn": version}) for version in (1, 2))
+    assert one.digest != two.digest
 
 
 def test_a_manifest_must_add_up(make_spec: SpecMaker) -> None:

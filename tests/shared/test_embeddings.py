@@ -128,7 +128,7 @@ def test_receipts_of_another_cut_or_place_are_left_out(
 ) -> None:
     good = _put(store, spec, "a2", 0)
     for attempt, change in (
-        ("a0", {"stop": 39}),
+        ("a0", {"stop": 39, "rows": 39}),
         ("a1", {"index": 1}),
         ("a11", {"key": keys.part(spec, "a2", 0)}),
     ):

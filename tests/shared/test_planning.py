@@ -8,7 +8,7 @@ import pytest
 
 from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, PairPolicy, Scoring, Study
 from shared.errors import BadStudy, TooFewObjects
-from shared.planning import choose_pairs, expand
+from shared.planning import choose_pairs, expand, refuse_unseen
 
 SpecMaker = Callable[..., EmbeddingSpec]
 Plan = Callable[..., Study]
@@ -91,3 +91,29 @@ def test_a_study_without_a_pair_is_refused(make_spec: SpecMaker) -> None:
     for policy in ("crossmodal", "intramodal", "all"):
         with pytest.raises(BadStudy, match="leave no pair"):
             expand([(dataset, [spec.modality])], [model], [policy], Scoring(), created_at="now")
+
+
+def test_what_is_asked_for_twice_is_in_the_study_once(make_spec: SpecMaker) -> None:
+    spec = make_spec()
+    seen = (spec.dataset, [spec.modality, spec.modality.model_copy(update={"name": "jwst"})])
+    once, twice = (
+        expand([seen] * times, [spec.model] * times, ["crossmodal"], Scoring(), created_at="now") for times in (1, 2)
+    )
+    assert twice == once
+
+
+def test_an_embedding_that_no_pair_compares_is_not_made(make_spec: SpecMaker) -> None:
+    spec = make_spec()
+    alone = (spec.dataset.model_copy(update={"name": "alone"}), [spec.modality])
+    both = (spec.dataset, [spec.modality, spec.modality.model_copy(update={"name": "jwst"})])
+    study = expand([alone, both], [spec.model], ["crossmodal"], Scoring(), created_at="now")
+    assert [made.dataset.name for made in study.embeddings] == [spec.dataset.name] * 2
+    assert study.pairs == ((0, 1),)
+
+
+def test_a_modality_named_that_no_model_takes_is_refused(make_spec: SpecMaker) -> None:
+    spec = make_spec()
+    desi = Modality(name="desi", kind="spectrum", column="spectrum", recipe="spectrum-v1")
+    refuse_unseen("tiny", [spec.modality], [spec.model])
+    with pytest.raises(BadStudy, match="no model of the study takes desi of tiny"):
+        refuse_unseen("tiny", [spec.modality, desi], [spec.model])

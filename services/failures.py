@@ -1,0 +1,34 @@
+"""An error as a record that is kept and shown, and the name of the process that met it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import UTC, datetime
+
+from shared.contracts import Failure
+from shared.errors import SameSkyError, Unexpected
+
+
+def worker_name() -> str:
+    """This process, for records: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def describe_failure(error: Exception, *, work: str, label: str, attempts: int) -> Failure:
+    """The record of why work ended without a result. work: digest of the job or score."""
+    if not isinstance(error, SameSkyError):
+        error = Unexpected(
+            f"{type(error).__name__}: {error}"[:500], "", "this is a fault of Same Sky: please report it"
+        )
+    return Failure(
+        work=work,
+        label=label,
+        code=error.code,
+        wrong=error.wrong,
+        expected=error.expected,
+        remedy=error.remedy,
+        attempts=attempts,
+        worker=worker_name(),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
