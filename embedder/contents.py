@@ -6,6 +6,8 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from shared.errors import BadInput
+
 LOCAL = "local-"
 _BLOCK = 1 << 20
 
@@ -14,15 +16,20 @@ def hash_folder(folder: Path) -> str:
     """`local-` and 40 hexadecimal digits: a hash of every file's relative path and SHA-256.
 
     Hidden files and folders are left out: they are notes of tools. A file is read again only when its size or
-    its time of change has changed.
+    its time of change has changed. Raises BadInput, naming a file or folder that cannot be read.
     """
     total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-            known = path.stat()
-            digest = _hash_file(path.resolve(), known.st_size, known.st_mtime_ns)
-            total.update(f"{relative.as_posix()}\0{digest}\n".encode())
+    try:
+        for path in sorted(folder.rglob("*")):
+            relative = path.relative_to(folder)
+            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+                known = path.stat()
+                digest = _hash_file(path.resolve(), known.st_size, known.st_mtime_ns)
+                total.update(f"{relative.as_posix()}\0{digest}\n".encode())
+    except OSError as error:
+        raise BadInput(
+            f"{error.filename or folder} cannot be read: {error.strerror}", "files that api and embedder may read"
+        ) from error
     return LOCAL + total.hexdigest()[:40]
 
 

@@ -115,7 +115,10 @@ def _resolve_simulation(row: DatasetRow, request: DatasetRequest) -> DatasetRef:
 
 
 def _allow_folder(name: str, settings: Settings) -> Path:
-    folder = Path(name).expanduser().resolve()
+    try:
+        folder = Path(name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a loop of links
+        raise BadInput(f"{name!r:.200} cannot be a folder: {error}", "a folder of Parquet files") from error
     if not any(folder.is_relative_to(root) for root in settings.dataset_roots):
         roots = ", ".join(str(root) for root in settings.dataset_roots) or "none"
         raise BadInput(

@@ -87,11 +87,14 @@ class Stack:
     """The processes of one installation, started, watched and stopped together.
 
     embedders: 0 starts one for each core, with one thread each: threads of one batch wait for one another.
+    any_port: where the api's port is taken, take any other.
     """
 
-    def __init__(self, settings: Settings, folder: Path, *, embedders: int = 0, scorers: int = 1) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, *, embedders: int = 0, scorers: int = 1, any_port: bool = False
+    ) -> None:
         self.folder = folder.resolve()
-        self.api_port = _free_port(settings.api_host, settings.api_port)
+        self.api_port = _free_port(settings.api_host, settings.api_port, elsewhere=any_port)
         self.api_url = f"http://{settings.api_host}:{self.api_port}"
         self._children = self._plan(embedders or _cores(), scorers)
         self._over = threading.Event()
@@ -181,11 +184,15 @@ class Stack:
 
 
 @contextmanager
-def running(settings: Settings, folder: Path, *, embedders: int = 0, scorers: int = 1) -> Iterator[Stack]:
-    """A running installation for the length of the block, stopped however the block ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock, _held(lock, folder), _terminable():
-        stack = Stack(settings, folder, embedders=embedders, scorers=scorers)
+def running(
+    settings: Settings, folder: Path, *, embedders: int = 0, scorers: int = 1, any_port: bool = False
+) -> Iterator[Stack]:
+    """A running installation for the length of the block, stopped however the block ends.
+
+    Raises BadInput for a folder that cannot be used, or is used, and for a port that is taken.
+    """
+    with _open_lock(folder) as lock, _held(lock, folder), _terminable():
+        stack = Stack(settings, folder, embedders=embedders, scorers=scorers, any_port=any_port)
         try:
             stack.start()
             yield stack
@@ -200,6 +207,16 @@ def up(settings: Settings, folder: Path, *, embedders: int = 0, scorers: int = 1
         while True:
             stack.check()
             time.sleep(0.5)
+
+
+def _open_lock(folder: Path) -> IO[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / "lock").open("a+")
+    except OSError as error:
+        raise BadInput(
+            f"data cannot lie in {folder}: {error.strerror}", "a folder that may be written", "name another --folder"
+        ) from error
 
 
 @contextmanager
@@ -231,9 +248,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _free_port(host: str, wanted: int) -> int:
-    """`wanted` if it is free on `host`, else any free port."""
-    for port in (wanted, 0):
+def _free_port(host: str, wanted: int, *, elsewhere: bool = False) -> int:
+    """`wanted` if it is free on `host`; else, with `elsewhere`, any free port. 0 wants any. Raises BadInput."""
+    for port in (wanted, 0) if elsewhere else (wanted,):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -241,4 +258,8 @@ def _free_port(host: str, wanted: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise BadInput(f"no port is free on {host}", "an address of this machine", "see SAMESKY_API_HOST")
+    raise BadInput(
+        f"port {wanted} of {host} is not free",
+        "a free port of an address of this machine",
+        "choose another with SAMESKY_API_PORT, or SAMESKY_API_HOST",
+    )

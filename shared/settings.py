@@ -90,6 +90,8 @@ class Settings:
         return cls(**values)
 
 
+_LAST_PORT = 65535
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 # Variables of ours that are not settings of a process: compose.yaml makes settings of them.
 _NOT_SETTINGS = frozenset(
     {"SAMESKY_REDIS_PASSWORD", "SAMESKY_S3_ACCESS_KEY", "SAMESKY_S3_SECRET_KEY", "SAMESKY_DATASETS"}
@@ -109,6 +111,8 @@ def _parse(name: str, texts: Mapping[str, str], kind: Any) -> Any:
         low = 0 if name == "SAMESKY_THREADS" else 1
         if not text.isdecimal() or int(text) < low:
             raise BadSetting(f"{name}={text!r}", f"a whole number of at least {low}")
+        if name == "SAMESKY_API_PORT" and int(text) > _LAST_PORT:
+            raise BadSetting(f"{name}={text!r}", f"a port, 1 to {_LAST_PORT}")
         return int(text)
     if kind == Path:
         return Path(text).expanduser().resolve()
@@ -116,6 +120,8 @@ def _parse(name: str, texts: Mapping[str, str], kind: Any) -> Any:
         return Path(text).expanduser().resolve() if text else None
     if kind == tuple[Path, ...]:
         return tuple(Path(item).expanduser().resolve() for item in text.split(":") if item)
+    if name == "SAMESKY_REDIS_URL" and not text.startswith(_REDIS_SCHEMES):
+        raise BadSetting(f"{name} is no Redis URL", " or ".join(f"{scheme}..." for scheme in _REDIS_SCHEMES))
     choices = {"SAMESKY_LOG_FORMAT": ("text", "json"), "SAMESKY_LOG_LEVEL": ("debug", "info", "warning", "error")}
     if name in choices and text not in choices[name]:
         raise BadSetting(f"{name}={text!r}", " or ".join(choices[name]))

@@ -151,7 +151,7 @@ class ParquetSource:
             return str(slab.row + offset)
         value = slab.batch.column(slab.batch.schema.get_field_index(self._id_column))[offset].as_py()
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise BadTable(f"the object id in column {self._id_column} is {value!r}", "a string or a whole number")
+            raise BadTable(f"the object id in column {self._id_column} is {value!r:.80}", "a string or a whole number")
         return str(value)
 
 

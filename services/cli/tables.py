@@ -7,6 +7,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 from shared.progress import JobProgress, PairProgress, StudyProgress
@@ -80,7 +81,7 @@ def study_table(studies: Iterable[StudyProgress]) -> Table:
     table.add_column("scores", justify="right", no_wrap=True)
     for study in studies:
         title = f"{study.title} (simulated)" if study.simulated else study.title
-        table.add_row(study.id, title.strip(), coloured(study.state), _of(study.pairs))
+        table.add_row(study.id, escape(title.strip()), coloured(study.state), _of(study.pairs))
     return table
 
 

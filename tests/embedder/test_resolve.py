@@ -195,3 +195,11 @@ def test_a_folder_stands_in_for_a_hub_dataset(
     (place / "jwst_hsc_crossmatched" / "more.txt").write_text("changed")
     with pytest.raises(CheckpointUnavailable, match="is not the one the study was accepted with"):
         open_source(dataset, settings)
+
+
+def test_a_folder_name_that_cannot_be_is_refused(ask: Ask, settings: Settings, tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for folder in ("/etc/\0x", str(loop)):
+        with pytest.raises(BadInput):
+            resolve_dataset(ask(Path(folder)), settings)

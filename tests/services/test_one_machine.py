@@ -39,7 +39,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     try:
-        with running(Settings.read(), folder) as stack:
+        with running(Settings.read(), folder, any_port=True) as stack:
             yield stack
     finally:
         for name, value in before.items():
@@ -90,7 +90,7 @@ def test_a_study_that_cannot_be_is_refused_in_one_line(stack: Stack) -> None:
 
 
 def test_stopping_leaves_no_process(tmp_path: Path) -> None:
-    with running(Settings.read(), tmp_path) as stack:
+    with running(Settings.read(), tmp_path, any_port=True) as stack:
         session = [child.process.pid for child in stack._children if child.process]
         family = [p for pid in session for p in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]]
         assert len(family) >= 6

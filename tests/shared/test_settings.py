@@ -55,6 +55,7 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
         ("SAMESKY_API_PORT", "http"),
         ("SAMESKY_API_PORT", "0"),
         ("SAMESKY_API_PORT", "-1"),
+        ("SAMESKY_API_PORT", "65536"),
         ("SAMESKY_BATCH", "1.5"),
         ("SAMESKY_THREADS", "-1"),
         ("SAMESKY_LEASE_SECONDS", "1e9"),
@@ -71,3 +72,9 @@ def test_a_name_that_is_no_setting_is_refused() -> None:
     with pytest.raises(BadSetting, match="no setting SAMESKY_REDIS_ULR"):
         Settings.read({"SAMESKY_REDIS_ULR": "redis://elsewhere"})
     assert Settings.read({"SAMESKY_REDIS_PASSWORD": "a secret of compose"})
+
+
+def test_a_redis_url_that_is_none_is_refused_without_showing_it() -> None:
+    with pytest.raises(BadSetting, match="SAMESKY_REDIS_URL is no Redis URL") as refused:
+        Settings.read({"SAMESKY_REDIS_URL": "http://:secret@elsewhere"})
+    assert "secret" not in str(refused.value)

@@ -19,10 +19,11 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from services.cli import app
-from services.cli.tables import score_table
+from services.cli.tables import score_table, study_table
 from services.cli.watching import watch
 from services.client import Client
 from shared.contracts import Study
+from shared.progress import StudyProgress
 from shared.states import State
 
 Body = dict[str, Any]
@@ -223,3 +224,20 @@ def test_asking_loads_neither_models_nor_queue_nor_server() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_brackets_in_a_title_are_only_brackets() -> None:
+    progress = StudyProgress(
+        id="0" * 32,
+        title="a [/red] title",
+        created_at="2026-01-01T00:00:00+00:00",
+        state=State.DONE,
+        simulated=False,
+        jobs={},
+        pairs={},
+        rows=1,
+        rows_done=1,
+    )
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(study_table([progress]))
+    assert "a [/red] title" in shown.getvalue()
