@@ -101,6 +101,8 @@ def _resolve_simulation(row: DatasetRow, request: DatasetRequest) -> DatasetRef:
             "`seed` and a whole number, such as seed7",
             f"the simulation is at version {row.revision}",
         )
+    if request.split != row.split:
+        raise BadStudy(f"{row.name} has no split {request.split}", row.split, "a simulation is not split: leave it out")
     rows = request.limit or row.rows or 1
     if row.most_rows is not None and rows > row.most_rows:
         raise BadStudy(f"limit {rows} of {row.name}", f"at most {row.most_rows}", "set a smaller limit")

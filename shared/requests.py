@@ -47,8 +47,8 @@ class DatasetRequest(Contract):
                 "a dataset of your own (`folder` or `hub`) defines its modalities as a mapping; "
                 "a catalogue dataset names them in a list, or leaves them out to take all"
             )
-        if not own and (self.split != "train" or self.id_column):
-            raise ValueError("`split` and `id_column` are for a dataset of your own; the catalogue has its own")
+        if not own and self.id_column:
+            raise ValueError("`id_column` is for a dataset of your own; the catalogue has its own")
         return self
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from embedder.catalogue.models import find_model
 from embedder.contents import hash_folder
@@ -203,3 +204,10 @@ def test_a_folder_name_that_cannot_be_is_refused(ask: Ask, settings: Settings, t
     for folder in ("/etc/\0x", str(loop)):
         with pytest.raises(BadInput):
             resolve_dataset(ask(Path(folder)), settings)
+
+
+def test_what_the_catalogue_decides_is_not_taken_from_a_study(settings: Settings) -> None:
+    with pytest.raises(BadStudy, match="mocksky has no split test"):
+        resolve_dataset(DatasetRequest(name="mocksky", split="test"), settings)
+    with pytest.raises(ValidationError, match="`id_column` is for a dataset of your own"):
+        DatasetRequest(name="mocksky", id_column="object_id")
