@@ -3,6 +3,10 @@
 Imports the standard library only. Values are whole: a reader sees an object as it was put, or `ObjectMissing`,
 never a piece of one. Any back end may raise `StoreUnavailable`, which a caller may retry, and `BadName` for a
 key that is not `/`-separated names.
+
+One server keeps less: `rclone serve s3` (1.75.2) mixes old and new for a reader while an object is replaced. So
+nothing that matters is ever replaced: parts lie under an attempt's own key, and studies, manifests and scores are
+written once, under a lease or with equal meaning, and are parsed or hashed by whoever reads them.
 """
 
 from __future__ import annotations
