@@ -19,6 +19,7 @@ def hash_folder(folder: Path) -> str:
     its time of change has changed. Raises BadInput, naming a file or folder that cannot be read.
     """
     total = hashlib.sha256()
+    path = folder
     try:
         for path in sorted(folder.rglob("*")):
             relative = path.relative_to(folder)
@@ -26,10 +27,9 @@ def hash_folder(folder: Path) -> str:
                 known = path.stat()
                 digest = _hash_file(path.resolve(), known.st_size, known.st_mtime_ns)
                 total.update(f"{relative.as_posix()}\0{digest}\n".encode())
-    except OSError as error:
-        raise BadInput(
-            f"{error.filename or folder} cannot be read: {error.strerror}", "files that api and embedder may read"
-        ) from error
+    except (OSError, ValueError, RuntimeError) as error:  # ValueError: a file name that is not UTF-8
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadInput(f"{str(path)!r} cannot be read: {reason}", "files that api and embedder may read") from error
     return LOCAL + total.hexdigest()[:40]
 
 

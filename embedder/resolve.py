@@ -128,7 +128,11 @@ def _allow_folder(name: str, settings: Settings) -> Path:
             f"a folder under SAMESKY_DATASET_ROOTS ({roots})",
             "move it there, or add its parent to SAMESKY_DATASET_ROOTS of the api and the embedder",
         )
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError as error:  # a name too long, a parent that may not be entered
+        raise BadInput(f"{name!r:.200} cannot be a folder: {error.strerror}", "a folder of Parquet files") from error
+    if not there:
         raise BadInput(f"there is no folder {name}", "a folder of Parquet files")
     return folder
 

@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.lock import Lock
 from redis.retry import Retry
 
-from shared.errors import BrokerUnavailable, LeaseLost
+from shared.errors import BadSetting, BrokerUnavailable, LeaseLost
 from shared.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -79,15 +79,18 @@ class Board:
 
     @classmethod
     def open(cls, settings: Settings) -> Board:
-        """The board of these settings. Nothing is sent yet."""
-        redis = Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=10,
-            socket_connect_timeout=5,
-            health_check_interval=15,
-            retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3),
-        )
+        """The board of these settings. Nothing is sent yet. Raises BadSetting for a URL that cannot be one."""
+        try:
+            redis = Redis.from_url(
+                settings.redis_url,
+                decode_responses=True,
+                socket_timeout=10,
+                socket_connect_timeout=5,
+                health_check_interval=15,
+                retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3),
+            )
+        except ValueError:  # neither shown nor chained: what it quotes of the URL may be a password
+            raise BadSetting("SAMESKY_REDIS_URL is no Redis URL", "redis://HOST:PORT/NUMBER") from None
         return cls(redis, lease_seconds=settings.lease_seconds)
 
     def ping(self) -> None:

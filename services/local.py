@@ -103,8 +103,11 @@ class Stack:
 
     def _plan(self, embedders: int, scorers: int) -> list[Child]:
         logs, redis = self.folder / "logs", self.folder / "redis"
-        for each in (logs, redis, self.folder / "store"):
-            each.mkdir(parents=True, exist_ok=True)
+        try:
+            for each in (logs, redis, self.folder / "store"):
+                each.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(self.folder, error) from error
         redis_port = _free_port("127.0.0.1", 0)
         threads = max(1, _cores() // embedders)
         environment = {
@@ -214,9 +217,13 @@ def _open_lock(folder: Path) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / "lock").open("a+")
     except OSError as error:
-        raise BadInput(
-            f"data cannot lie in {folder}: {error.strerror}", "a folder that may be written", "name another --folder"
-        ) from error
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> BadInput:
+    return BadInput(
+        f"data cannot lie in {folder}: {error.strerror}", "a folder that may be written", "name another --folder"
+    )
 
 
 @contextmanager
@@ -255,7 +262,7 @@ def _free_port(host: str, wanted: int, *, elsewhere: bool = False) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-            except OSError:
+            except (OSError, UnicodeError):  # UnicodeError: a host that cannot be a name
                 continue
             return int(probe.getsockname()[1])
     raise BadInput(

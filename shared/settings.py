@@ -115,14 +115,21 @@ def _parse(name: str, texts: Mapping[str, str], kind: Any) -> Any:
             raise BadSetting(f"{name}={text!r}", f"a port, 1 to {_LAST_PORT}")
         return int(text)
     if kind == Path:
-        return Path(text).expanduser().resolve()
+        return _locate(name, text)
     if kind == Path | None:
-        return Path(text).expanduser().resolve() if text else None
+        return _locate(name, text) if text else None
     if kind == tuple[Path, ...]:
-        return tuple(Path(item).expanduser().resolve() for item in text.split(":") if item)
+        return tuple(_locate(name, item) for item in text.split(":") if item)
     if name == "SAMESKY_REDIS_URL" and not text.startswith(_REDIS_SCHEMES):
         raise BadSetting(f"{name} is no Redis URL", " or ".join(f"{scheme}..." for scheme in _REDIS_SCHEMES))
     choices = {"SAMESKY_LOG_FORMAT": ("text", "json"), "SAMESKY_LOG_LEVEL": ("debug", "info", "warning", "error")}
     if name in choices and text not in choices[name]:
         raise BadSetting(f"{name}={text!r}", " or ".join(choices[name]))
     return text
+
+
+def _locate(name: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser().resolve()
+    except RuntimeError as error:  # no such user, a loop of links
+        raise BadSetting(f"{name}={text!r}", f"a path that can be followed: {error}") from error

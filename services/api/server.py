@@ -5,12 +5,15 @@ The app, with its connections to Redis and the object store, is made in the work
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
 from services.api import create_app
+from services.board import Board
 from services.studies import Studies
+from shared.errors import BadSetting
 from shared.log import configure
 from shared.settings import Settings
 from shared.stores import open_store
@@ -26,8 +29,24 @@ def run(settings: Settings) -> None:
     Redis may come later: /readyz tells. Raises BadSetting.
     """
     configure(settings)
-    open_store(settings)  # a store that cannot be is said here, in one line, and not by a worker that does not boot
+    # What cannot be is said here, in one line, and not by a worker that does not boot.
+    open_store(settings)
+    Board.open(settings)
+    _check_address(settings.api_host, settings.api_port)
     _Server(settings).run()
+
+
+def _check_address(host: str, port: int) -> None:
+    """Bind once and let go: gunicorn would try for seconds, and say what failed but not which setting is wrong."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be a name
+        raise BadSetting(
+            f"the api cannot listen on port {port} of {host}: {error}",
+            "a free port of an address of this machine",
+            "choose others with SAMESKY_API_PORT and SAMESKY_API_HOST",
+        ) from error
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

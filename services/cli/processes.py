@@ -41,7 +41,7 @@ def up(
 
     console = Console()
     for url in local.up(Settings.read(), folder, embedders=embedders, scorers=scorers):
-        console.print(f"Same Sky is up at {url}, data in {folder}. Ctrl-C stops it.", soft_wrap=True)
+        console.print(f"Same Sky is up at {url}, data in {folder}. Ctrl-C stops it.", soft_wrap=True, markup=False)
 
 
 def embedder() -> None:

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from shared.progress import JobProgress, PairProgress, StudyProgress
 from shared.states import State
@@ -25,7 +26,7 @@ def score_table(rows: Sequence[Row]) -> Group:
         heading = _heading(row)
         if heading not in tables:
             tables[heading] = _empty_score_table(heading)
-        tables[heading].add_row(*_cells(row))
+        _add(tables[heading], *_cells(row))
     return Group(*tables.values()) if tables else Group("no score yet")
 
 
@@ -81,7 +82,7 @@ def study_table(studies: Iterable[StudyProgress]) -> Table:
     table.add_column("scores", justify="right", no_wrap=True)
     for study in studies:
         title = f"{study.title} (simulated)" if study.simulated else study.title
-        table.add_row(study.id, escape(title.strip()), coloured(study.state), _of(study.pairs))
+        _add(table, study.id, title.strip(), coloured(study.state), _of(study.pairs))
     return table
 
 
@@ -95,7 +96,7 @@ def job_table(jobs: Iterable[JobProgress]) -> Table:
     table.add_column("mended", overflow="fold")
     for job in jobs:
         rows = f"{job.rows_done} of {job.rows}"
-        table.add_row(job.label, coloured(job.state), rows, _by_reason(job.dropped), _by_reason(job.repaired))
+        _add(table, job.label, coloured(job.state), rows, _by_reason(job.dropped), _by_reason(job.repaired))
     return table
 
 
@@ -112,7 +113,7 @@ def model_table(rows: Iterable[Row]) -> Table:
     table.add_column("takes", no_wrap=True)
     table.add_column("checkpoint", overflow="fold")
     for row in rows:
-        table.add_row(row["name"], row["family"], f"{row['parameters']:g} M", row["takes"], row["checkpoint"])
+        _add(table, row["name"], row["family"], f"{row['parameters']:g} M", row["takes"], row["checkpoint"])
     return table
 
 
@@ -124,7 +125,7 @@ def dataset_table(rows: Iterable[Row]) -> Table:
     table.add_column("what it is", overflow="fold")
     for row in rows:
         title = f"{row['title']} (simulated)" if row["simulated"] else row["title"]
-        table.add_row(row["name"], ", ".join(modality["name"] for modality in row["modalities"]), title)
+        _add(table, row["name"], ", ".join(modality["name"] for modality in row["modalities"]), title)
     return table
 
 
@@ -150,18 +151,23 @@ def reasons(jobs: Iterable[JobProgress], pairs: Iterable[PairProgress]) -> list[
     ]
 
 
-def coloured(state: State) -> str:
-    """A state in rich's markup."""
-    return f"[{_COLOURS[state]}]{state}[/]"
+def coloured(state: State) -> Text:
+    """A state in its colour."""
+    return Text(str(state), style=_COLOURS[state])
 
 
 def _of(states: Mapping[State, int]) -> str:
     return f"{states.get(State.DONE, 0)} of {sum(states.values())}"
 
 
+def _add(table: Table, *cells: str | Text) -> None:
+    """Add a row of plain text: brackets in a name or a title are only brackets, never rich's markup."""
+    table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
+
+
 def _table(title: str | None) -> Table:
     return Table(
-        title=title,
+        title=None if title is None else escape(title),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,

@@ -25,7 +25,7 @@ def watch(client: Client, study_id: str, console: Console) -> StudyProgress:
     if not console.is_terminal:
         return client.wait(study_id, on_progress=_Lines(console))
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         TextColumn("{task.completed:.0f}/{task.total:.0f}", justify="right"),
         _Pace(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -201,9 +203,33 @@ def test_a_folder_stands_in_for_a_hub_dataset(
 def test_a_folder_name_that_cannot_be_is_refused(ask: Ask, settings: Settings, tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    for folder in ("/etc/\0x", str(loop)):
+    roots = tmp_path / "roots"
+    roots.mkdir(exist_ok=True)
+    for folder in ("/etc/\0x", str(loop), str(roots / ("x" * 300)), f"{roots}/~nouser/x"):
         with pytest.raises(BadInput):
             resolve_dataset(ask(Path(folder)), settings)
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="this system has no /proc")
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(BadInput, match=r"/proc/.+/.+' cannot be read"):
+        hash_folder(Path("/proc/self"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes as a file name")
+def test_a_file_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    Path(os.fsdecode(bytes(tmp_path) + b"/\xff.parquet")).touch()
+    with pytest.raises(BadInput, match=r"\\udcff.parquet' cannot be read"):
+        hash_folder(tmp_path)
+
+
+def test_a_column_of_no_ids_is_refused_in_few_words(
+    write_table: Write, image: Make, ask: Ask, settings: Settings
+) -> None:
+    folder = write_table([image(0)], ids=[["long"] * 1000])
+    with pytest.raises(BadTable, match="the object id in column object_id is") as refused:
+        resolve_dataset(ask(folder, id_column="object_id"), settings)
+    assert len(str(refused.value)) < 250
 
 
 def test_what_the_catalogue_decides_is_not_taken_from_a_study(settings: Settings) -> None:

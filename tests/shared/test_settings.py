@@ -61,6 +61,8 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
         ("SAMESKY_LEASE_SECONDS", "1e9"),
         ("SAMESKY_LOG_FORMAT", "xml"),
         ("SAMESKY_LOG_LEVEL", "DEBUG"),
+        ("SAMESKY_CACHE_DIR", "~no-such-user/cache"),
+        ("SAMESKY_DATASET_ROOTS", "~no-such-user"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_name(name: str, text: str) -> None:

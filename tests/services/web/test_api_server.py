@@ -15,7 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
+from services.api.server import _check_address
 from services.client import Client
+from shared.errors import BadSetting
 
 ROOT = Path(__file__).resolve().parents[3]
 Body = dict[str, Any]
@@ -70,3 +72,23 @@ def test_it_serves_until_it_is_told_to_stop(
     assert process.returncode == 0
     assert "Traceback" not in said
     assert not list(tmp_path.rglob("*.ctl")), "no control socket"
+
+
+def test_an_address_that_cannot_be_listened_on_is_refused_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for host in ("127.0.0.1", "192.0.2.1", "a..b"):
+            with pytest.raises(BadSetting, match=f"cannot listen on port {port} of {host}: .*SAMESKY_API_PORT"):
+                _check_address(host, port)
+        environment = {**os.environ, "SAMESKY_API_PORT": str(port), "SAMESKY_STORE_URL": f"file://{tmp_path}"}
+        done = subprocess.run(
+            [sys.executable, "-m", "services.cli", "api"],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    _check_address("127.0.0.1", port)

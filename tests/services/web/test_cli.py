@@ -19,7 +19,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from services.cli import app
-from services.cli.tables import score_table, study_table
+from services.cli.tables import dataset_table, model_table, score_table, study_table
 from services.cli.watching import watch
 from services.client import Client
 from shared.contracts import Study
@@ -241,3 +241,12 @@ def test_brackets_in_a_title_are_only_brackets() -> None:
     shown = io.StringIO()
     Console(file=shown, width=100).print(study_table([progress]))
     assert "a [/red] title" in shown.getvalue()
+
+
+def test_brackets_in_what_the_api_tells_are_only_brackets() -> None:
+    words = "[/red] [bold]x"
+    model = {"name": words, "family": words, "parameters": 1.0, "takes": "image", "checkpoint": words}
+    dataset = {"name": words, "title": words, "simulated": False, "modalities": [{"name": words}]}
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(model_table([model]), dataset_table([dataset]))
+    assert shown.getvalue().count(words) == 6
