@@ -116,9 +116,11 @@ class Runner:
         add_ending(self._store, step.endings, ending)
 
 
-def leave(board: Board, step: str, starts: int, *, why: str, part: str = "") -> None:
-    """Leave a step to be tried again, after a rest that is longer after each start."""
-    rest = min(_FIRST_REST_SECONDS * _LONGER ** max(0, starts - 1), _LONGEST_REST_SECONDS)
+def leave(
+    board: Board, step: str, starts: int, *, why: str, part: str = "", first_rest: int = _FIRST_REST_SECONDS
+) -> None:
+    """Leave a step to be tried again, after a rest, in seconds, that is longer after each start."""
+    rest = min(first_rest * _LONGER ** max(0, starts - 1), _LONGEST_REST_SECONDS)
     board.note({step: Transition(state=State.QUEUED, at=now(), worker=worker_name(), step=part, why=why)})
     board.rest(step, rest)
 

@@ -64,10 +64,14 @@ def _leave_lost(board: Board, step: str, error: BaseException, settings: Setting
     _log.error("step %s: %s", step, why)
     try:
         if board.leases.end(step, f" {worker_name()}"):
-            leave(board, step, board.starts(step), why=why)
-            board.nudge()
+            leave(board, step, board.starts(step), why=why, part=_part_of(step), first_rest=1)
     except BrokerUnavailable as lost:
         _log.warning("%s; the lease will run out", lost)
+
+
+def _part_of(step: str) -> str:
+    _, _, index = step.partition(":")
+    return f"part {index}" if index else ""
 
 
 def delivery_of(task: Any, board: Board) -> Delivery:
