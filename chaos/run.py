@@ -1,4 +1,4 @@
-"""One run: a cluster, its studies, the faults of a seed as the work goes on, a bounded wait for the end, the verdict."""
+"""One run: a cluster, its studies, the faults of a seed as the work goes on, a bounded wait, the verdict."""
 
 from __future__ import annotations
 

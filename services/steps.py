@@ -122,7 +122,8 @@ def leave(
     """Leave a step to be tried again, after a rest, in seconds, that is longer after each start."""
     rest = min(first_rest * _LONGER ** max(0, starts - 1), _LONGEST_REST_SECONDS)
     board.note({step: Transition(state=State.QUEUED, at=now(), worker=worker_name(), step=part, why=why)})
-    board.rest(step, rest)
+    if rest:
+        board.rest(step, rest)
 
 
 def _stopped(step: StepWork, times: int, attempt: Attempt) -> Stopped:

@@ -23,6 +23,7 @@ from services.steps import leave
 from shared.errors import BrokerUnavailable
 from shared.log import configure
 from shared.settings import Settings
+from shared.states import State
 from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
@@ -63,15 +64,17 @@ def _leave_lost(board: Board, step: str, error: BaseException, settings: Setting
     )
     _log.error("step %s: %s", step, why)
     try:
-        if board.leases.end(step, f" {worker_name()}"):
-            leave(board, step, board.starts(step), why=why, part=_part_of(step), first_rest=1)
+        board.leases.end(step, f" {worker_name()}")
+        (history,) = board.histories([step])
+        # Celery 5.7 tells of a time limit twice; and a lease that ran out meanwhile may be another's now.
+        if history and history[-1].state is State.RUNNING and step not in board.running([step]):
+            starts = board.starts(step)
+            # after the last start nothing is left but to say so
+            first_rest = 1 if starts < settings.attempts else 0
+            leave(board, step, starts, why=why, part=history[-1].step, first_rest=first_rest)
+            board.nudge()
     except BrokerUnavailable as lost:
         _log.warning("%s; the lease will run out", lost)
-
-
-def _part_of(step: str) -> str:
-    _, _, index = step.partition(":")
-    return f"part {index}" if index else ""
 
 
 def delivery_of(task: Any, board: Board) -> Delivery:
