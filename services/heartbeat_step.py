@@ -5,6 +5,8 @@ Only a turning event loop with a connection to Redis beats. A busy pool child do
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -21,9 +23,8 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, consumer: Any) -> None:
         """Beat now, and then on the consumer's timer."""
-        file = consumer.app.heartbeat_file
-        beat(file)
-        self._entry = consumer.timer.call_repeatedly(BEAT_SECONDS, beat, (file,))
+        _beat_all(consumer.app)
+        self._entry = consumer.timer.call_repeatedly(BEAT_SECONDS, _beat_all, (consumer.app,))
 
     def stop(self, consumer: Any) -> None:
         """Beat no more: the timer outlives the connection."""
@@ -35,5 +36,15 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 def beat_while_consuming(app: Celery, settings: Settings) -> None:
     """Make workers of `app` beat, where the settings name a heartbeat file."""
     if settings.heartbeat_file is not None:
-        app.heartbeat_file = settings.heartbeat_file
-        app.steps["consumer"].add(HeartbeatStep)
+        call_while_consuming(app, partial(beat, settings.heartbeat_file))
+
+
+def call_while_consuming(app: Celery, action: Callable[[], None]) -> None:
+    """Make workers of `app` do `action`, which is short, at every beat: touch a file, say that they are alive."""
+    app.beats = (*getattr(app, "beats", ()), action)
+    app.steps["consumer"].add(HeartbeatStep)
+
+
+def _beat_all(app: Celery) -> None:
+    for action in app.beats:
+        action()
