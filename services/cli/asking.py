@@ -114,7 +114,6 @@ def _say_absent(client: Client) -> None:
         complain(f"its work waits: no process is alive of {', '.join(absent)}; start what is missing, or see its log")
 
 
-
 def scores(
     context: typer.Context,
     study_id: StudyArgument = None,
