@@ -1,4 +1,4 @@
-"""The tables of the README and of docs/, made from the code: `python docs/tables.py` writes them, `--check` compares."""
+"""The tables of the README and of docs/, made from the code. `--check` says whether they are true."""
 
 from __future__ import annotations
 

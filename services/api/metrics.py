@@ -16,7 +16,7 @@ from services.meters import INFINITY, TABLE, Meter, Tally, bound_text
 from services.seeing import Levels
 from services.studies import Studies
 
-MEDIA = ("text/plain", "application/openmetrics-text")
+TEXT, OPENMETRICS = "text/plain", "application/openmetrics-text"
 
 
 class _Seen(Collector):
@@ -37,14 +37,20 @@ def show_metrics(_: Studies) -> Response:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     registry.register(_Seen(*sight().look()))
-    try:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    except ValueError:  # a version that is no number (prometheus-client 0.26)
-        encode, content_type = choose_encoder("")
+    encode, content_type = choose_encoder(_format())
     response = Response(encode(registry), content_type=content_type)
     response.headers["Cache-Control"] = "no-store"
     response.vary.add("Accept")
     return response
+
+
+def _format() -> str:
+    """The one of our two formats that the request asks for, in plain words.
+
+    prometheus-client 0.26 fails at an Accept header whose version is no number, and repeats what else it says.
+    """
+    asked = {media.partition(";")[0].strip() for media, quality in request.accept_mimetypes if quality}
+    return f"{OPENMETRICS}; version=1.0.0" if OPENMETRICS in asked else TEXT
 
 
 def _gauge(meter: Meter, levels: Mapping[tuple[str, ...], float]) -> Metric:
@@ -73,4 +79,4 @@ def _histogram(meter: Meter, tallies: Mapping[tuple[str, ...], Tally]) -> Metric
     return family
 
 
-ENDPOINTS = (Endpoint("GET", "/metrics", show_metrics, "What Prometheus scrapes", media=MEDIA),)
+ENDPOINTS = (Endpoint("GET", "/metrics", show_metrics, "What Prometheus scrapes", media=(TEXT, OPENMETRICS)),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +97,15 @@ def test_prometheus_scrapes_the_api_where_compose_puts_it() -> None:
     assert scraped["job_name"] == "samesky", "alerts and dashboard name it"
     assert settings["rule_files"] == ["/etc/prometheus/alerts.yml"]
     assert "./docker/prometheus:/etc/prometheus:ro" in COMPOSE["prometheus"]["volumes"]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here (Debian's package prometheus)")
+@pytest.mark.parametrize("arguments", [("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")])
+def test_the_rules_say_what_they_should(arguments: tuple[str, ...]) -> None:
+    run = subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, check=False, cwd=DOCKER / "prometheus"
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_grafana_finds_prometheus_and_the_dashboard() -> None:
