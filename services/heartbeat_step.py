@@ -6,12 +6,11 @@ Only a turning event loop with a connection to Redis beats. A busy pool child do
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from celery import Celery, bootsteps
 
-from services.heartbeat import BEAT_SECONDS, beat
+from services.heartbeat import BEAT_SECONDS, Heart
 from shared.settings import Settings
 
 
@@ -34,13 +33,13 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def beat_while_consuming(app: Celery, settings: Settings) -> None:
-    """Make workers of `app` beat, where the settings name a heartbeat file."""
-    if settings.heartbeat_file is not None:
-        call_while_consuming(app, partial(beat, settings.heartbeat_file))
+    """Make workers of `app` beat: `app.heart`, and with it the heartbeat file, where the settings name one."""
+    app.heart = Heart(settings.heartbeat_file)
+    call_while_consuming(app, app.heart.beat)
 
 
 def call_while_consuming(app: Celery, action: Callable[[], None]) -> None:
-    """Make workers of `app` do `action`, which is short, at every beat: touch a file, say that they are alive."""
+    """Make workers of `app` do `action`, which is short, at every beat of their heart: say that they are alive."""
     app.beats = (*getattr(app, "beats", ()), action)
     app.steps["consumer"].add(HeartbeatStep)
 

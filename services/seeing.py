@@ -16,7 +16,7 @@ from typing import NamedTuple
 from redis import Redis
 from redis.exceptions import RedisError
 
-from services.broker import EMBED, SCORE
+from services.broker import EMBED, SCORE, queue_lists
 from services.connection import connect_briefly
 from services.meters import Meters, Tally
 from services.presence import Presence
@@ -112,12 +112,11 @@ class Seeing:
 def look_at_queue(redis: Redis, queue: str) -> Waiting:
     """What waits in `queue`. Raises redis's RedisError.
 
-    Reads kombu's own lists, one for each priority (kombu 5.7: JSON, put in at the left and taken at the right), and of
-    each the next message alone, whose header `sent_at` is Unix seconds; one without it counts as new.
+    Reads kombu's own lists (kombu 5.7: JSON, put in at the left and taken at the right), and of each the next message
+    alone, whose header `sent_at` is Unix seconds; one without it counts as new.
     """
-    lists = [queue, *(f"{queue}\x06\x16{priority}" for priority in (3, 6, 9))]
     with redis.pipeline(transaction=False) as pipe:
-        for name in lists:
+        for name in queue_lists(queue):
             pipe.llen(name)
             pipe.lindex(name, -1)
         answers = pipe.execute()

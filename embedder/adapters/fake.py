@@ -1,14 +1,23 @@
-"""The fake model: a seeded random projection of a coarse image; no weights, no model library. Imports numpy only.
+"""The fake models: a seeded random projection of a coarse image; no weights, no model library. Imports numpy only.
 
-It is registered like any other, so that the whole system runs in tests without weights. Its vectors say what
+They are registered like any other, so that the whole system runs in tests without weights. Their vectors say what
 the picture roughly looks like, so two modalities of the same objects agree above chance; nothing more should be
 read from them. Each object is projected by itself, so its vector is the same bits in any batch.
+
+Three of them misbehave, so that tests can see what becomes of such work: `fake-slow` takes its time, `fake-poison`
+kills the process that runs it, `fake-hung` never comes to an end.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,23 +27,62 @@ from embedder.samples import Floats
 from shared.contracts import ModelRef
 from shared.errors import CheckpointUnavailable
 
+_log = logging.getLogger(__name__)
 _CELLS = 12
-_DIMENSIONS = {"fake-small": 32, "fake-large": 128}
+_SECONDS_OF_AN_OBJECT = 0.02
+
+
+def _behave(objects: int) -> None:
+    del objects
+
+
+def _take_time(objects: int) -> None:
+    time.sleep(objects * _SECONDS_OF_AN_OBJECT)
+
+
+def _kill_this_process(objects: int) -> None:
+    del objects
+    _log.warning("fake-poison kills process %d", os.getpid())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang(objects: int) -> None:
+    _log.warning("fake-hung will not come back from %d objects", objects)
+    while True:
+        time.sleep(3600)
+
+
+class _Fake(NamedTuple):
+    """dimension: length of a vector. before: what it does before it encodes this many objects."""
+
+    dimension: int
+    before: Callable[[int], None]
+
+
+_FAKES: Mapping[str, _Fake] = MappingProxyType(
+    {
+        "fake-small": _Fake(32, _behave),
+        "fake-large": _Fake(128, _behave),
+        "fake-slow": _Fake(32, _take_time),
+        "fake-poison": _Fake(32, _kill_this_process),
+        "fake-hung": _Fake(32, _hang),
+    }
+)
 
 
 class FakeAdapter:
-    """A projection of 12 x 12 cells of each colour, and a constant, to 32 or 128 numbers."""
+    """A projection of 12 x 12 cells of each colour, and a constant, to as many numbers as the fake's vectors have."""
 
     def __init__(self, checkpoint: str) -> None:
+        self._fake = _FAKES[checkpoint]
         seed = int.from_bytes(hashlib.sha256(checkpoint.encode()).digest()[:8], "big")
-        self._dimension = _DIMENSIONS[checkpoint]
         inputs = _CELLS * _CELLS * 3 + 1
-        self._projection = np.random.default_rng(seed).standard_normal((inputs, self._dimension)) / np.sqrt(inputs)
+        self._projection = np.random.default_rng(seed).standard_normal((inputs, self.dimension)) / np.sqrt(inputs)
 
     @property
     def dimension(self) -> int:
         """The length d of a vector."""
-        return self._dimension
+        return self._fake.dimension
 
     @property
     def device(self) -> str:
@@ -48,14 +96,15 @@ class FakeAdapter:
         return np.append(cells.ravel(), 1.0)
 
     def encode(self, batch: Sequence[ModelInput]) -> Floats:
-        """The projections, `(n, d) float32`."""
+        """The projections, `(n, d) float32`; from those that misbehave late, or never."""
+        self._fake.before(len(batch))
         return np.stack([np.einsum("i,id->d", cells, self._projection) for cells in batch]).astype(np.float32)
 
 
 def load_fake(model: ModelRef) -> FakeAdapter:
     """The fake model of that name. Raises CheckpointUnavailable."""
-    if model.checkpoint not in _DIMENSIONS or model.revision != "1":
+    if model.checkpoint not in _FAKES or model.revision != "1":
         raise CheckpointUnavailable(
-            f"there is no fake {model.checkpoint} at revision {model.revision}", f"{', '.join(_DIMENSIONS)} at 1"
+            f"there is no fake {model.checkpoint} at revision {model.revision}", f"{', '.join(_FAKES)} at 1"
         )
     return FakeAdapter(model.checkpoint)

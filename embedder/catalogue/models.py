@@ -107,7 +107,7 @@ def _fake(size: str, parameters: float) -> ModelRow:
         parameters=parameters,
         pooling="mean",
         licence="Apache-2.0",
-        part_rows=64,
+        part_rows=32,
         listed=False,
     )
 
@@ -131,6 +131,9 @@ _ROWS: tuple[ModelRow, ...] = (
     _ijepa("giant", "facebook/ijepa_vitg16_22k", 1011, 32),
     _fake("small", 0.014),
     _fake("large", 0.055),
+    _fake("slow", 0.056),
+    _fake("poison", 0.057),
+    _fake("hung", 0.058),
 )
 
 

@@ -91,13 +91,15 @@ def test_jobs_and_pairs_are_counted_once_however_many_studies_want_them(
 def test_what_waits_is_shown_with_its_age(web: FlaskClient, redis: Redis, sender: Sender) -> None:
     for number in range(3):
         sender.send(EMBED_PART, EMBED, {}, message_id=f"a:{number}")
-    assert look_at_queue(redis, EMBED) == (3, 0), "without a time of sending, a message counts as new"
     app, now = sender._app, time.time()
+    app.send_task(EMBED_PART, args=[{}], queue="other")
+    assert look_at_queue(redis, "other") == (1, 0), "without a time of sending, a message counts as new"
     for age, priority in ((90, 0), (300, 9), (20, 9)):
         headers = {"sent_at": now - age}
         app.send_task(EMBED_PART, args=[{}], queue=SCORE, priority=priority, headers=headers)
     samples = scrape(web)
     assert of(samples, "samesky_queue_messages", queue=EMBED) == 3
+    assert 0 < (of(samples, "samesky_queue_age_seconds", queue=EMBED) or 0) < 60, "our sender says when"
     assert of(samples, "samesky_queue_messages", queue=SCORE) == 3
     assert of(samples, "samesky_queue_age_seconds", queue=SCORE) == pytest.approx(300, abs=5)
     assert look_at_queue(redis, "empty") == (0, 0)

@@ -1,0 +1,63 @@
+"""`python -m chaos --seeds 1,2,3 --faults 20 --store rclone`: run seeds, report; exit 1 if a promise was broken."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from chaos import study
+from chaos.report import Outcome, write_report
+from chaos.run import Plan, run_seed, run_undisturbed
+
+
+def main() -> None:
+    """Parse, run, report."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    asked = _parse()
+    plan, folder = Plan(asked.faults, asked.store, asked.folder, asked.datasets), asked.folder
+    study.write_tables(plan.data, plan.datasets)
+    print(f"the undisturbed run of {plan.datasets} datasets", flush=True)
+    undisturbed = run_undisturbed(plan)
+    outcomes: list[Outcome] = []
+    for seed in asked.seeds:
+        print(f"seed {seed}: {plan.faults} faults on {plan.storage}", flush=True)
+        outcomes.append(run_seed(plan, seed, undisturbed))
+        _tell(outcomes[-1], folder / str(seed))
+    print(write_report(folder, outcomes))
+    failed = [outcome.seed for outcome in outcomes if outcome.breaches]
+    for seed in failed:
+        print(f"seed {seed} broke a promise; run it again: SEED={seed} make chaos; its logs: {folder / str(seed)}")
+    sys.exit(bool(failed))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--seeds", type=_seeds, default=(1, 2, 3), help="numbers with commas between; or 1-10")
+    parser.add_argument("--faults", type=int, default=20, help="faults in each run")
+    parser.add_argument("--store", choices=("rclone", "moto"), default="rclone", help="which S3 server")
+    parser.add_argument("--datasets", type=int, default=5, help="9 jobs and 15 pairs for each")
+    parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="for data, logs and the report")
+    return parser.parse_args()
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    found: list[int] = []
+    for each in text.split(","):
+        first, _, last = each.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)
+
+
+def _tell(outcome: Outcome, place: Path) -> None:
+    ending = f"{len(outcome.breaches)} breaches, logs in {place}" if outcome.breaches else "kept"
+    print(f"seed {outcome.seed}: {outcome.total} faults, {outcome.seconds:.0f} s, {ending}", flush=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""One run: a cluster, its studies, the faults of a seed as the work goes on, a bounded wait for the end, the verdict."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from chaos import study as work
+from chaos import verdict
+from chaos.cluster import ATTEMPTS, Cluster, Storage
+from chaos.faults import Fault, draw_schedule
+from chaos.injector import Deed, Injector
+from chaos.proxy import Entry
+from chaos.recovery import repeated, seconds_to_restart
+from chaos.report import Outcome
+from chaos.traffic import made_parts, made_scores
+from chaos.watch import LeaseWatch
+from services.client import Client
+from shared import keys
+from shared.contracts import Study
+from shared.errors import SameSkyError
+from shared.records import read_record
+from shared.store import DirectoryStore, ObjectStore
+
+POISON = "fake-poison"
+_LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 300.0, 240.0, 60.0
+_PATIENCE_SECONDS, _LOOK_SECONDS = 6.0, 0.1
+_DOUBLED = ("one manifest", "one score")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What runs of several seeds have in common. folder: for data, logs and results. datasets: see `chaos.study`."""
+
+    faults: int
+    storage: Storage
+    folder: Path
+    datasets: int
+
+    @property
+    def data(self) -> Path:
+        """Where the tables lie."""
+        return self.folder / "data"
+
+
+def run_undisturbed(plan: Plan) -> ObjectStore:
+    """Run the main study with nothing in its way, on a directory; the store with its results."""
+    folder = plan.folder / "undisturbed"
+    with Cluster(folder, plan.data, "folder") as cluster, Client(cluster.api_url) as client:
+        accepted = client.submit(work.main_study(plan.data, plan.datasets))
+        client.wait(accepted.id, timeout=_LONGEST_WORK_SECONDS)
+    return DirectoryStore(folder.resolve() / "s3")
+
+
+def run_seed(plan: Plan, seed: int, undisturbed: ObjectStore) -> Outcome:
+    """Run one seed, and judge it. Its logs, requests and faults stay in a folder named by the seed."""
+    began, folder = time.monotonic(), plan.folder / str(seed)
+    schedule = draw_schedule(seed, plan.faults, killable_s3=plan.storage == "rclone")
+    with (
+        Cluster(folder, plan.data, plan.storage, seed=seed) as cluster,
+        LeaseWatch(cluster.redis_url) as watch,
+        Client(cluster.api_url) as client,
+    ):
+        studies = [work.main_study(plan.data, plan.datasets), work.poison_study(plan.data)]
+        ids = [_patiently(lambda asked=asked: client.submit(asked)).id for asked in studies]  # type: ignore[misc]
+        assert cluster.proxy is not None
+        store, entries = cluster.open_store(), cluster.proxy.entries
+        wanted = [_read_study(store, study_id) for study_id in ids]
+        injector = Injector(cluster, watch)
+        try:
+            _let_loose(injector, schedule, lambda: _share_done(entries, wanted[0]))
+        finally:
+            injector.close()
+        cluster.proxy.bursts.end()
+        _await_ends(client, ids)
+        shown = [_show(client, one, POISON if one is wanted[1] else "") for one in wanted]
+        breaches = list(judge(shown, store, undisturbed, entries))
+        restarts = {name: child.restarts for name, child in cluster.children.items()}
+    _write_deeds(folder, injector.deeds)
+    made = made_parts(entries) | made_scores(entries)
+    done = [deed for deed in injector.deeds if deed.done]
+    doubled = sum(breach.check in _DOUBLED for breach in breaches)
+    return Outcome(
+        seed=seed,
+        storage=plan.storage,
+        faults=dict(Counter(deed.fault.name for deed in done)),
+        requests=_hits(done),
+        steps=_steps(wanted[0]),
+        lost=len(breaches) - doubled,
+        doubled=doubled,
+        repeated=repeated(made),
+        restarts=[round(each, 2) for each in seconds_to_restart(done, watch.holds, made)],
+        processes=restarts,
+        seconds=round(time.monotonic() - began, 1),
+        breaches=[f"{breach.check}: {breach.what}" for breach in breaches],
+    )
+
+
+def judge(
+    shown: Sequence[verdict.Shown], store: ObjectStore, undisturbed: ObjectStore, entries: Sequence[Entry]
+) -> Sequence[verdict.Breach]:
+    """All that is wrong with a history. The first study is compared with the undisturbed one."""
+    breaches = [breach for one in shown for breach in verdict.check_ends(one, ATTEMPTS)]
+    breaches += verdict.check_embeddings(shown[0].study, store, undisturbed)
+    breaches += verdict.check_scores(shown[0].study, store, undisturbed)
+    breaches += verdict.check_writers(entries)
+    breaches += verdict.check_orphans(store, [one.study for one in shown], None)
+    return breaches
+
+
+def _let_loose(injector: Injector, schedule: Sequence[Fault], share_done: Callable[[], float]) -> None:
+    """Do each fault when its share of the work is done, or when nothing has happened for a while."""
+    last, end = time.monotonic(), time.monotonic() + _LONGEST_WORK_SECONDS
+    for fault in schedule:
+        while (share := share_done()) < fault.share and time.monotonic() - last < _PATIENCE_SECONDS:
+            time.sleep(_LOOK_SECONDS)
+        if share >= 1 or time.monotonic() > end:
+            return
+        injector.inject(fault)
+        last = time.monotonic()
+        time.sleep(_LOOK_SECONDS)
+
+
+def _share_done(entries: Sequence[Entry], study: Study) -> float:
+    return (len(made_parts(entries)) + len(made_scores(entries))) / _steps(study)
+
+
+def _steps(study: Study) -> int:
+    return sum(spec.parts() for spec in study.embeddings) + len(study.pairs)
+
+
+def _await_ends(client: Client, ids: Sequence[str]) -> None:
+    """Return once every study is over, or the time is; then the verdict tells what is not."""
+    deadline = time.monotonic() + _LONGEST_END_SECONDS
+    for study_id in ids:
+        while time.monotonic() < deadline:
+            if _patiently(lambda study_id=study_id: client.status(study_id)).state.final:  # type: ignore[misc]
+                break
+            time.sleep(0.5)
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """What the api answers, asked again while it does not. Raises its error when that stays for a minute."""
+    deadline = time.monotonic() + _LONGEST_ANSWER_SECONDS
+    while True:
+        try:
+            return ask()
+        except SameSkyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def _show(client: Client, study: Study, poisoned: str) -> verdict.Shown:
+    jobs = _patiently(lambda: client.jobs(study.id))
+    return verdict.Shown(study, jobs, _patiently(lambda: client.pairs(study.id)), poisoned)
+
+
+def _read_study(store: ObjectStore, study_id: str) -> Study:
+    study = read_record(store, keys.study(study_id), Study)
+    if study is None:
+        raise LookupError(f"the api accepted study {study_id}, and the store does not hold it")
+    return study
+
+
+def _hits(deeds: Sequence[Deed]) -> dict[str, int]:
+    found = Counter[str]()
+    for deed in deeds:
+        if deed.burst:
+            found[str(deed.burst.harm)] += deed.burst.hits
+    return dict(found)
+
+
+def _write_deeds(folder: Path, deeds: Sequence[Deed]) -> None:
+    with (folder / "faults.jsonl").open("w", encoding="utf-8") as file:
+        for deed in deeds:
+            file.write(json.dumps({"name": deed.fault.name, "done": deed.done} | asdict(deed), default=str) + "\n")
