@@ -78,6 +78,10 @@ class Client:
         """How far a study is."""
         return StudyProgress.model_validate(self._json(self._get(_study(study_id))))
 
+    def absent(self) -> list[str]:
+        """Services of which no process is alive, so that work for them waits: embedder, scorer, reconciler."""
+        return list(self._json(self._get("/readyz"))["absent"])
+
     def jobs(self, study_id: str) -> list[JobProgress]:
         """How far each job of a study is."""
         return [JobProgress.model_validate(item) for item in self._pages(_study(study_id, "jobs"))]

@@ -1,7 +1,8 @@
 """What processes say while they run: one line an event, for people as text, for machines as JSON.
 
 Lines go to standard error. Passwords inside URLs are struck out of every line. Fields given as `extra`
-(`study`, `job`, `attempt`) stand at the end of a text line, and beside the message in JSON.
+(`study`, `job`, `attempt`), or by `context` to all lines inside a block, stand at the end of a text line, and beside
+the message in JSON.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 from shared.settings import Settings
 
 ROOMS = ("services", "embedder", "scorer", "shared", "samesky")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_context: ContextVar[Mapping[str, Any]] = ContextVar("samesky_log", default=MappingProxyType({}))
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 
 
@@ -32,6 +38,16 @@ def configure(settings: Settings) -> None:
     root.setLevel(logging.WARNING)
     for room in ROOMS:
         logging.getLogger(room).setLevel(settings.log_level.upper())
+
+
+@contextmanager
+def context(**fields: Any) -> Iterator[None]:
+    """Add `fields` to every line that is logged inside the block, by this thread."""
+    token = _context.set({**_context.get(), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
 
 
 class TextLines(logging.Formatter):
@@ -75,7 +91,8 @@ def _utc(record: logging.LogRecord) -> str:
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    given = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    return {**_context.get(), **given}
 
 
 def _without_credentials(line: str) -> str:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from services.api import catalogue, garbage, health, index, scores, studies
+from services.api import catalogue, garbage, health, index, metrics, scores, studies
 from services.api.endpoint import mount
 from services.api.errors import describe_errors
 from services.api.openapi import openapi_endpoint
+from services.api.request_log import RequestLog
+from services.api.sight import give_sight
+from services.seeing import Seeing
 from services.studies import Studies
 
 _ENDPOINTS = (
@@ -19,6 +22,7 @@ _ENDPOINTS = (
     *catalogue.ENDPOINTS,
     *garbage.ENDPOINTS,
     *health.ENDPOINTS,
+    *metrics.ENDPOINTS,
     *index.ENDPOINTS,
 )
 ENDPOINTS = (*_ENDPOINTS, openapi_endpoint(_ENDPOINTS))
@@ -34,14 +38,16 @@ _HEADERS = {
 }
 
 
-def create_app(known: Studies) -> Flask:
-    """The WSGI application that answers for `known`."""
+def create_app(known: Studies, seeing: Seeing) -> Flask:
+    """The WSGI application that answers for `known`, and shows what `seeing` sees."""
     app = Flask("samesky", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
     for endpoint in ENDPOINTS:
         mount(app, endpoint, known)
     describe_errors(app)
+    give_sight(app, seeing)
     app.after_request(_finish)
+    app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation has it
     return app
 
 

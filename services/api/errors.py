@@ -53,6 +53,7 @@ class Problem(BaseModel):
     expected: str | None = None
     remedy: str | None = None
     errors: list[FieldProblem] | None = None
+    missing: list[str] | None = Field(default=None, description="at /readyz: what does not answer")
 
 
 class RefusedQuery(InvalidFields):
@@ -73,6 +74,15 @@ def describe_errors(app: Flask) -> None:
     app.register_error_handler(RefusedBody, _refused_body)
     app.register_error_handler(SameSkyError, _named)
     app.register_error_handler(HTTPException, _http)
+
+
+def unready(missing: list[str]) -> Response:
+    """The problem that what is `missing` does not answer."""
+    error = Retryable(
+        f"no answer from: {', '.join(missing)}", "Redis and the object store", "start them, then try again"
+    )
+    problem = _problem(error, HTTPStatus.SERVICE_UNAVAILABLE)
+    return _response(problem.model_copy(update={"missing": missing}))
 
 
 def title_of(kind: type[SameSkyError]) -> str:

@@ -12,6 +12,7 @@ from gunicorn.app.base import BaseApplication
 
 from services.api import create_app
 from services.board import Board
+from services.seeing import Seeing
 from services.studies import Studies
 from shared.errors import BadSetting
 from shared.log import configure
@@ -71,4 +72,5 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return create_app(Studies.open(self._settings))
+        studies = Studies.open(self._settings)
+        return create_app(studies, Seeing.open(self._settings, studies))

@@ -16,10 +16,13 @@ TEXT = (ROOT / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("embedder", "scorer", "reconciler", "api")
+WATCH = ("prometheus", "grafana", "flower")  # started only where somebody asks for the profile `watch`
 
 
 def test_every_process_has_its_service() -> None:
-    assert set(SERVICES) == {"redis", "s3", *OURS}
+    assert set(SERVICES) == {"redis", "s3", *OURS, *WATCH}
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["watch"]} == set(WATCH)
+    assert not any("profiles" in SERVICES[name] for name in ("redis", "s3", *OURS))
     assert {SERVICES[name]["command"][0] for name in OURS} == set(OURS)
 
 
@@ -37,10 +40,10 @@ def test_a_container_is_confined(name: str) -> None:
     assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
 
 
-def test_only_the_api_is_published_and_only_on_loopback() -> None:
+def test_only_the_api_and_what_watches_are_published_and_only_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert list(published) == ["api"]
-    assert all(port.startswith("127.0.0.1:") for port in published["api"])
+    assert set(published) == {"api", *WATCH}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
     assert not any("network_mode" in service for service in SERVICES.values())
 
 

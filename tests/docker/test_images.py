@@ -28,8 +28,14 @@ def test_every_image_from_outside_has_a_version() -> None:
     for text in IMAGES.values():
         stages = set(re.findall(r"^FROM .* AS (\S+)$", text, re.MULTILINE))
         outside |= set(re.findall(r"^(?:FROM |ARG BASE=)([^$\s]+)", text, re.MULTILINE)) - stages
-    assert {image.split(":")[0] for image in outside} == {"redis", "python", "rclone/rclone"}
-    assert all(re.search(r":\d+\.\d+", image) for image in outside)
+    assert {image.split(":")[0] for image in outside} == {
+        "redis",
+        "python",
+        "rclone/rclone",
+        "prom/prometheus",
+        "grafana/grafana",
+    }
+    assert all(re.search(r":v?\d+\.\d+", image) for image in outside)
 
 
 def test_an_image_that_another_service_builds_is_never_pulled() -> None:

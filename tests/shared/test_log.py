@@ -7,11 +7,12 @@ import logging
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from shared.log import ROOMS, JsonLines
+from shared.log import ROOMS, JsonLines, TextLines, context
 from shared.packages import package_versions
 
 PROGRAM = """
@@ -66,6 +67,31 @@ def test_json_for_machines() -> None:
         "attempt": 2,
     }
     assert "ZeroDivisionError: division by zero" in records[3]["error"]
+
+
+def test_a_context_stands_in_every_line_inside_it() -> None:
+    record = logging.makeLogRecord({"msg": "stored", "name": "shared.x", "part": 3})
+    with context(study="s", job="j"), context(attempt="a", job="k"):
+        fields = json.loads(JsonLines().format(record))
+        assert {name: fields[name] for name in ("study", "job", "attempt", "part")} == {
+            "study": "s",
+            "job": "k",
+            "attempt": "a",
+            "part": 3,
+        }
+        assert TextLines().format(record).endswith("shared.x: stored study=s job=k attempt=a part=3")
+        others: list[str] = []
+        thread = threading.Thread(target=lambda: others.append(JsonLines().format(record)))
+        thread.start()
+        thread.join()
+        assert "study" not in json.loads(others[0]), "another thread does other work"
+    assert "study" not in json.loads(JsonLines().format(record))
+
+
+def test_a_context_ends_with_its_block_even_by_an_error() -> None:
+    with pytest.raises(ZeroDivisionError), context(study="s"):
+        raise ZeroDivisionError
+    assert "study" not in JsonLines().format(logging.makeLogRecord({"msg": "next"}))
 
 
 def test_an_extra_of_any_type_is_one_line() -> None:
