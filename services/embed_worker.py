@@ -15,6 +15,8 @@ from services.broker import ANNOUNCE, EMBED, EMBED_PART, SCORE, Sender
 from services.dispatch import part_step_id
 from services.failures import parent_name
 from services.leases import Lease
+from services.metered_store import MeteredStore
+from services.meters import Meters
 from services.steps import Runner, StepWork
 from services.worker import delivery_of, make_worker_app, nudge_when_low, run_worker
 from shared import keys
@@ -48,7 +50,7 @@ def embed_part(self: Any, message: dict[str, Any]) -> None:
         endings=keys.work_endings(spec.dataset.name),
         part=f"part {index}",
     )
-    runner = Runner(board, store, attempts=_settings.attempts)
+    runner = Runner(board, store, _meters(), attempts=_settings.attempts)
     runner.run(step, partial(_make_part, spec, index), delivery_of(self, board))
     nudge_when_low(board, EMBED, _settings)
 
@@ -76,6 +78,8 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) 
         before_store=before_store,
     )
     _report(board, spec.digest, index, stop - start)
+    _meters().count("samesky_rows_total", part.rows)
+    _meters().observe("samesky_part_seconds", part.seconds, model=spec.model.name)
     _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
     with board.leases.lease(f"{spec.digest}:manifest", parent_name()) as last:
         # One writer at a time, for stores that cannot say who was first. If the holder does not see this part yet,
@@ -114,7 +118,12 @@ def _source(dataset: DatasetRef) -> Source:
 
 @lru_cache(maxsize=1)
 def _store() -> ObjectStore:
-    return open_store(_settings)
+    return MeteredStore(open_store(_settings), _meters())
+
+
+@lru_cache(maxsize=1)
+def _meters() -> Meters:
+    return Meters.open(_settings)
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,8 @@ from services.broker import ANNOUNCE, SCORE, SCORE_PAIR, Sender
 from services.dispatch import Dispatcher, score_step
 from services.leases import Lease
 from services.ledger import Ledger
+from services.metered_store import MeteredStore
+from services.meters import Meters
 from services.steps import Runner, StepWork
 from services.worker import delivery_of, make_worker_app, nudge_when_low, run_worker
 from shared import keys
@@ -38,7 +40,7 @@ def score_pair(self: Any, message: dict[str, Any]) -> None:
         label=spec.pair.label,
         endings=keys.work_endings(spec.pair.left.dataset.name),
     )
-    runner = Runner(board, ledger.store, attempts=_settings.attempts)
+    runner = Runner(board, ledger.store, _meters(), attempts=_settings.attempts)
     runner.run(step, partial(_make_score, spec), delivery_of(self, board))
     nudge_when_low(board, SCORE, _settings)
 
@@ -59,14 +61,21 @@ def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
     from scorer.pipeline import score
 
     store, threads = _ledger().store, _settings.threads
-    record = score(spec, store=store, threads=threads, attempt=attempt, before_commit=lease.check)
+    record = score(
+        spec, store=store, threads=threads, attempt=attempt, before_commit=lease.check, on_table=_count_table
+    )
+    _meters().observe("samesky_score_seconds", record.provenance.seconds)
     values = ", ".join(f"{name} {result.value:.4f}" for name, result in record.metrics.items())
     _log.info("%s: %s of %d objects in %.1f s", spec.pair.label, values, record.objects, record.provenance.seconds)
 
 
+def _count_table(found: bool) -> None:
+    _meters().count(f"samesky_neighbour_cache_{'hits' if found else 'misses'}_total")
+
+
 @lru_cache(maxsize=1)
 def _known() -> Ledger:
-    return Ledger(open_store(_settings))
+    return Ledger(MeteredStore(open_store(_settings), _meters()))
 
 
 def _ledger() -> Ledger:
@@ -74,6 +83,11 @@ def _ledger() -> Ledger:
     ledger = _known()
     ledger.keep_up(_board())
     return ledger
+
+
+@lru_cache(maxsize=1)
+def _meters() -> Meters:
+    return Meters.open(_settings)
 
 
 @lru_cache(maxsize=1)

@@ -14,9 +14,11 @@ from services.board import Board
 from services.broker import Delivery
 from services.failures import describe_failure, now, parent_name, worker_name
 from services.leases import Lease
+from services.meters import Meters
 from shared.contracts import Attempt, Ending, Transition
 from shared.endings import add_ending
-from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped
+from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped, Unexpected
+from shared.log import context
 from shared.states import State
 from shared.store import ObjectStore
 
@@ -47,8 +49,8 @@ class StepWork:
 class Runner:
     """Runs steps. attempts: starts of one step before it is failed."""
 
-    def __init__(self, board: Board, store: ObjectStore, *, attempts: int) -> None:
-        self._board, self._store, self._attempts = board, store, attempts
+    def __init__(self, board: Board, store: ObjectStore, meters: Meters, *, attempts: int) -> None:
+        self._board, self._store, self._meters, self._attempts = board, store, meters, attempts
 
     def run(self, step: StepWork, do: Callable[[Lease, Attempt], None], delivery: Delivery | None = None) -> bool:
         """Do one step under its lease, and keep the reason if it fails for good; whether it was begun.
@@ -77,9 +79,12 @@ class Runner:
                 return False
             begun = Transition(state=State.RUNNING, at=now(), worker=worker_name(), step=step.part)
             starts, history = self._board.begin(step.step, begun)
+            if len(history) > 1 and history[-2].state is State.RUNNING:  # the former start never told how it ended
+                self._meters.count("samesky_lease_takeovers_total")
             name = f"{lease.token:016d}-{uuid.uuid4().hex[:8]}"
             attempt = Attempt(name=name, worker=worker_name(), token=lease.token, history=history)
-            self._run_attempt(step, do, lease, attempt, starts)
+            with context(job=step.work, step=step.part, attempt=name):
+                self._run_attempt(step, do, lease, attempt, starts)
         return True
 
     def _run_attempt(
@@ -99,6 +104,7 @@ class Runner:
                 self._fail(step, error, attempt, starts)
             else:
                 _log.warning("%s will be tried again: %s", step.name, error, exc_info=_trace(error))
+                self._meters.count("samesky_step_retries_total", code=_code_of(error))
                 leave(self._board, step.step, starts, why=str(error), part=step.part)
 
     def _fail(self, step: StepWork, error: Exception, attempt: Attempt, starts: int) -> None:
@@ -114,6 +120,7 @@ class Runner:
             history=(*attempt.history, failed),
         )
         add_ending(self._store, step.endings, ending)
+        self._meters.count("samesky_steps_failed_total", code=failure.code)
 
 
 def leave(
@@ -134,6 +141,10 @@ def _stopped(step: StepWork, times: int, attempt: Attempt) -> Stopped:
         "work that ends",
         "see the worker's log; more memory, or a smaller SAMESKY_BATCH, may help",
     )
+
+
+def _code_of(error: Exception) -> str:
+    return (error if isinstance(error, SameSkyError) else Unexpected("")).code
 
 
 def _trace(error: Exception) -> Exception | None:

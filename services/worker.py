@@ -17,7 +17,9 @@ from services.board import Board
 from services.broker import Delivery, make_app
 from services.failures import worker_name
 from services.heart import watch_heart
-from services.heartbeat_step import beat_while_consuming
+from services.heartbeat_step import beat_while_consuming, call_while_consuming
+from services.meters import Meters
+from services.presence import Presence
 from services.startup import wait_for_services
 from services.steps import leave
 from shared.errors import BrokerUnavailable
@@ -52,8 +54,12 @@ def run_worker(app: Celery, settings: Settings, *, queue: str, service: str) -> 
 
     task_failure.connect(note_lost_child, weak=False)
     watch_heart(app.heart, board, settings.heart_seconds)
-    name = f"{service}-{worker_name()}"
-    app.worker_main(["worker", "--queues", queue, "--hostname", name, "--without-gossip", "--without-mingle"])
+    name, presence = f"{service}-{worker_name()}", Presence.open(settings)
+    call_while_consuming(app, lambda: presence.say_alive(service, worker_name()))
+    try:
+        app.worker_main(["worker", "--queues", queue, "--hostname", name, "--without-gossip", "--without-mingle"])
+    finally:
+        presence.say_gone(service, worker_name())
 
 
 def _leave_lost(board: Board, step: str, error: BaseException, settings: Settings) -> None:
@@ -72,6 +78,7 @@ def _leave_lost(board: Board, step: str, error: BaseException, settings: Setting
             # after the last start nothing is left but to say so
             first_rest = 1 if starts < settings.attempts else 0
             leave(board, step, starts, why=why, part=history[-1].step, first_rest=first_rest)
+            Meters.open(settings).count("samesky_step_retries_total", code="stopped")
             board.nudge()
     except BrokerUnavailable as lost:
         _log.warning("%s; the lease will run out", lost)
