@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import wraps
 from typing import Any, Literal
 
 from flask import Flask, Response, request
@@ -48,8 +48,13 @@ class Endpoint:
 
 def mount(app: Flask, endpoint: Endpoint, studies: Studies) -> None:
     """Let `app` answer for `endpoint`."""
+
+    @wraps(endpoint.view)  # Flask-Limiter asks a view for its name
+    def answer(**names: str) -> Response:
+        return _answer(endpoint, studies, **names)
+
     name = f"{endpoint.view.__module__}.{endpoint.view.__name__}"
-    app.add_url_rule(endpoint.rule, name, partial(_answer, endpoint, studies), methods=[endpoint.method])
+    app.add_url_rule(endpoint.rule, name, answer, methods=[endpoint.method])
 
 
 def _answer(endpoint: Endpoint, studies: Studies, **names: str) -> Response:

@@ -77,6 +77,6 @@ def test_a_name_that_is_no_setting_is_refused() -> None:
 
 
 def test_a_redis_url_that_is_none_is_refused_without_showing_it() -> None:
-    with pytest.raises(BadSetting, match="SAMESKY_REDIS_URL is no Redis URL") as refused:
+    with pytest.raises(BadSetting, match="SAMESKY_REDIS_URL cannot be used; expected redis://") as refused:
         Settings.read({"SAMESKY_REDIS_URL": "http://:secret@elsewhere"})
     assert "secret" not in str(refused.value)

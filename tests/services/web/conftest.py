@@ -94,8 +94,8 @@ def known(redis_url: str, table_folder: Path, store: MemoryStore, board: Board, 
 
 @pytest.fixture
 def app(known: Studies) -> Flask:
-    """The api."""
-    return create_app(known)
+    """The api, without tokens."""
+    return create_app(known, Settings.read({}))
 
 
 @pytest.fixture

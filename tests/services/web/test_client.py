@@ -37,7 +37,7 @@ Body = dict[str, Any]
 
 @pytest.fixture
 def client(app: Flask) -> Iterator[Client]:
-    with Client("http://api", transport=httpx.WSGITransport(app)) as opened:
+    with Client("http://localhost", transport=httpx.WSGITransport(app)) as opened:
         yield opened
 
 
