@@ -33,6 +33,7 @@ def create_app(known: Studies, settings: Settings) -> Flask:
     """The WSGI application that answers for `known` to those whom `settings` let in. Raises BadSetting."""
     app = Flask("samesky", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _MOST_BODY_BYTES
+    app.url_map.merge_slashes = False  # an address is right or it is not: no redirect repeats what was sent
     guard(app, Access.of(settings))
     for endpoint in ENDPOINTS:
         mount(app, endpoint, known)

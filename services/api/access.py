@@ -43,7 +43,7 @@ class Access:
         """As the settings say. Raises BadSetting where reads are closed and nobody could open them."""
         if settings.reads == "closed" and not settings.tokens:
             raise BadSetting(
-                "SAMESKYREADS='closed' without a token",
+                "SAMESKY_READS='closed' without a token",
                 "at least one token that lets in",
                 "set SAMESKY_TOKENS; see .env.example",
             )
@@ -140,7 +140,7 @@ def _limit_writes(app: Flask, access: Access) -> None:
 
     def refuse(_: RateLimitExceeded) -> Response:
         full = limiter.current_limit
-        seconds = max(1, math.ceil(full.reset_at - time.time())) if full else 60
+        seconds = min(max(1, math.ceil(full.reset_at - time.time())), 60) if full else 60
         response = answer_error(
             TooManyWrites(
                 "too many writes within a minute",

@@ -5,6 +5,7 @@ A view takes the `Studies`, the names in its address, and a validated `query` or
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 from flask import Flask, Response, request
 from pydantic import BaseModel
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from services.api.errors import RefusedBody, RefusedQuery
 from services.field_errors import FieldError, InvalidFields, load_json, validate
@@ -80,8 +81,11 @@ def _read_query(model: type[BaseModel]) -> BaseModel:
 def _read_body(model: type[BaseModel]) -> BaseModel:
     if request.mimetype != JSON:
         raise UnsupportedMediaType(f"the body must be {JSON}")
+    raw = request.get_data(cache=False)
+    if request.content_length is None and len(raw) >= (request.max_content_length or math.inf):
+        raise RequestEntityTooLarge  # werkzeug (3.1.9) cuts a chunked body at the limit, and says nothing
     try:
-        data = load_json(request.get_data(cache=False))
+        data = load_json(raw)
     except InvalidFields as error:
         raise RefusedBody(error.fields, status=400) from error
     try:

@@ -7,6 +7,7 @@ loop waits while one lingers after its last answer; what it cannot parse is answ
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import time
 from concurrent.futures import Future
@@ -59,13 +60,13 @@ class BoundedSocket(socket.socket):
         """At least one byte, b"" at the end. Raises ConnectionResetError when the time is over."""
         left = self._until - time.monotonic()
         if left <= 0:
-            raise ConnectionResetError("the client was too slow to send its request")
+            raise _cut_off()
         before = self.gettimeout()
         self.settimeout(left if before is None else min(left, before))
         try:
             return super().recv(size, flags)
         except TimeoutError as error:
-            raise ConnectionResetError("the client was too slow to send its request") from error
+            raise _cut_off() from error
         finally:
             self.settimeout(before)
 
@@ -77,18 +78,22 @@ class BoundedSocket(socket.socket):
         try:
             super().sendall(data, flags)
         except TimeoutError as error:
-            raise ConnectionResetError("the client was too slow to take its answer") from error
+            raise _cut_off() from error
         finally:
             self.settimeout(before)
 
     def part(self) -> None:
-        """End the answer, read what the client still sends so that it can read ours, and from then on wait no more."""
-        self._until = time.monotonic() + _LINGER_SECONDS
+        """End the answer, read what a client in time still sends so that it can read ours; then wait no more."""
+        self._until = min(self._until, time.monotonic() + _LINGER_SECONDS)
         with contextlib.suppress(OSError):
             self.shutdown(socket.SHUT_WR)
             while self.recv(65536):
                 pass
         self._until = 0.0
+
+
+def _cut_off() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, "the client was too slow")  # gunicorn looks at the number
 
 
 class _Listener:
