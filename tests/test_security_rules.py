@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from shared.settings import TABLE
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(
@@ -89,3 +92,12 @@ def test_what_is_allowed_is_let_be() -> None:
 
 def test_the_rule_about_weights_meets_the_weights() -> None:
     assert "efficientnet.py" in {path.name for path in FILES if "torch.load(" in path.read_text(encoding="utf-8")}
+
+
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:tests|services|docker)/[\w./]+)`", text))
+    assert len(named) >= 10
+    assert not [name for name in named if not (ROOT / name).exists()]
+    settings = {row.name for row in TABLE}
+    assert set(re.findall(r"SAMESKY_[A-Z_]+", text)) <= settings
