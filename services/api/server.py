@@ -83,6 +83,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": _GRACE_SECONDS,
             "proc_name": "samesky-api",
             "loglevel": "debug" if self._settings.log_level == "debug" else "warning",
+            "forwarded_allow_ips": "",  # no header says where a request is from or what it asks for
             "control_socket_disable": True,  # gunicorn 25 and later put a socket into the home folder
         }
         for name, value in options.items():
