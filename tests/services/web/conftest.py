@@ -98,9 +98,15 @@ def known(redis_url: str, table_folder: Path, store: MemoryStore, board: Board, 
 
 
 @pytest.fixture
-def app(known: Studies, store: MemoryStore, redis: Redis) -> Flask:
-    """The api."""
-    return create_app(known, Seeing(known, store, redis))
+def seeing(known: Studies, store: MemoryStore, redis: Redis) -> Seeing:
+    """What the api sees of the installation."""
+    return Seeing(known, store, redis)
+
+
+@pytest.fixture
+def app(known: Studies, seeing: Seeing) -> Flask:
+    """The api, without tokens."""
+    return create_app(known, seeing, Settings.read({}))
 
 
 @pytest.fixture

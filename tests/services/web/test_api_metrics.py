@@ -131,7 +131,9 @@ def test_any_other_wish_is_answered_with_text(web: FlaskClient, accept: str) -> 
 def test_without_redis_it_says_so_and_what_it_knows_itself(
     store: MemoryStore, known: Studies, caplog: pytest.LogCaptureFixture
 ) -> None:
-    web = create_app(known, Seeing(known, store, connect(NOWHERE, seconds=0.2, retries=0))).test_client()
+    web = create_app(
+        known, Seeing(known, store, connect(NOWHERE, seconds=0.2, retries=0)), Settings.read({})
+    ).test_client()
     samples = scrape(web)
     assert of(samples, "samesky_redis_up") == 0
     assert of(samples, "samesky_store_up") == 1
