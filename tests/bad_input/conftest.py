@@ -1,0 +1,222 @@
+"""What every door shares: how a refusal is checked, and a store and a folder that may not change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shared import keys
+from shared.contracts import (
+    Contract,
+    DatasetRef,
+    EmbeddingSpec,
+    Failure,
+    Interval,
+    Manifest,
+    MetricResult,
+    Modality,
+    ModelRef,
+    PairSpec,
+    Part,
+    Provenance,
+    ScoreRecord,
+    ScoreSpec,
+    Scoring,
+    Study,
+)
+from shared.errors import SameSkyError
+from shared.store import DirectoryStore
+
+AT = "2026-01-01T00:00:00+00:00"
+Plain = dict[str, Any]
+Refused = Callable[..., AbstractContextManager[None]]
+
+
+def snapshot(folder: Path) -> dict[str, bytes | str]:
+    """Every file, folder and link under `folder`, with what it holds."""
+    found: dict[str, bytes | str] = {}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        found[name] = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else "folder"
+    return found
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Refused:
+    """A block that must end in exactly this error, whose text holds these words, with nothing written anywhere.
+
+    Everything of the test lies under its own folder: the store, the tables, the files that are given.
+    """
+
+    @contextmanager
+    def refuse(error: type[SameSkyError], says: str) -> Iterator[None]:
+        before = snapshot(tmp_path)
+        with pytest.raises(SameSkyError) as caught:
+            yield
+        assert type(caught.value) is error, caught.value
+        text = str(caught.value)
+        assert says in text
+        assert len(text) < 4000, "an error for people is short"
+        assert text.isprintable(), "what was given is quoted, not let through"
+        assert snapshot(tmp_path) == before
+
+    return refuse
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    """An empty object store."""
+    made = DirectoryStore(tmp_path / "store")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def job() -> Callable[..., EmbeddingSpec]:
+    """Builds the specification of a job of four parts, of ten rows each."""
+
+    def make(**changes: Any) -> EmbeddingSpec:
+        dataset = {"name": "sky", "revision": "seed0", "source": "mocksky", "location": "0", "rows": 40}
+        model = {
+            "name": "fake-small",
+            "family": "fake",
+            "adapter": "fake",
+            "checkpoint": "fake-small",
+            "revision": "1",
+            "pooling": "mean",
+            "parameters": 1.0,
+            "part_rows": 10,
+        }
+        return EmbeddingSpec(
+            dataset=DatasetRef.model_validate({**dataset, **changes.pop("dataset", {})}),
+            modality=Modality(
+                name=changes.pop("modality", "hsc"), kind="image", column="x", recipe="arcsinh-image-v1", bands=("g",)
+            ),
+            model=ModelRef.model_validate({**model, **changes.pop("model", {})}),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one good table, of 24 objects with two images of one band each."""
+    folder = tmp_path_factory.mktemp("tables") / "twin"
+    folder.mkdir()
+    random = np.random.default_rng(5)
+
+    def images(band: str) -> list[dict[str, Any]]:
+        fluxes = random.normal(size=(24, 1, 8, 8)).astype(np.float32)
+        return [{"band": [band], "flux": flux.tolist(), "scale": [1.0]} for flux in fluxes]
+
+    ids = pa.array([f"galaxy {row}" for row in range(24)])
+    columns = {"object_id": ids, "near_image": images("near"), "far_image": images("far")}
+    pq.write_table(pa.table(columns), folder / "train-00000-of-00001.parquet")
+    return folder
+
+
+def make_part(spec: EmbeddingSpec, index: int) -> Part:
+    start, stop = spec.part_range(index)
+    return Part(
+        index=index,
+        start=start,
+        stop=stop,
+        key=keys.part(spec, "one", index),
+        rows=stop - start - 1,
+        dimension=4,
+        size=900,
+        sha256="0" * 64,
+        dropped={"empty-image": 1},
+        seconds=1.5,
+        worker="test:1",
+    )
+
+
+def make_manifest(spec: EmbeddingSpec) -> Manifest:
+    parts = tuple(make_part(spec, index) for index in range(spec.parts()))
+    return Manifest(spec=spec, rows=36, dimension=4, parts=parts, device="cpu", created_at=AT)
+
+
+def make_score(left: EmbeddingSpec, right: EmbeddingSpec) -> ScoreRecord:
+    spec = ScoreSpec(pair=PairSpec(left=left, right=right))
+    result = MetricResult(
+        metric="mknn",
+        metric_version=1,
+        value=0.5,
+        chance=0.1,
+        null_mean=0.1,
+        null_std=0.01,
+        p_value=0.001,
+        interval=Interval(low=0.4, high=0.6, confidence=0.95),
+        standard_error=0.01,
+    )
+    provenance = Provenance(
+        left_manifest="1" * 64,
+        right_manifest="2" * 64,
+        packages={},
+        seconds=0.1,
+        threads=1,
+        created_at=AT,
+        worker="test:1",
+    )
+    return ScoreRecord(
+        spec=spec,
+        left_objects=40,
+        right_objects=40,
+        objects=40,
+        metrics={"mknn": result},
+        per_object=keys.score_objects(spec),
+        provenance=provenance,
+    )
+
+
+def make_study(left: EmbeddingSpec, right: EmbeddingSpec) -> Study:
+    return Study(title="T", created_at=AT, embeddings=(left, right), pairs=((0, 1),), scoring=Scoring())
+
+
+def make_failure(spec: EmbeddingSpec) -> Failure:
+    return Failure(
+        work=spec.digest, label=spec.label, code="missing-band", wrong="no band", attempts=1, worker="w:1", at=AT
+    )
+
+
+@pytest.fixture(scope="session")
+def whole() -> dict[str, Contract]:
+    """One good record of each contract, by its name."""
+    base: Plain = {
+        "dataset": {"name": "sky", "revision": "seed0", "source": "mocksky", "location": "0", "rows": 40},
+        "modality": {"name": "hsc", "kind": "image", "column": "x", "recipe": "arcsinh-image-v1", "bands": ["g"]},
+        "model": {
+            "name": "fake-small",
+            "family": "fake",
+            "adapter": "fake",
+            "checkpoint": "fake-small",
+            "revision": "1",
+            "pooling": "mean",
+            "parameters": 1.0,
+            "part_rows": 10,
+        },
+    }
+    left = EmbeddingSpec.model_validate(base)
+    right = EmbeddingSpec.model_validate({**base, "modality": {**base["modality"], "name": "jwst"}})
+    records = (
+        make_manifest(left),
+        make_part(left, 0),
+        make_score(left, right),
+        make_study(left, right),
+        make_failure(left),
+    )
+    return {type(record).__name__: record for record in records}
+
+
+@pytest.fixture
+def receipt() -> Callable[[EmbeddingSpec, int], Part]:
+    """The maker of receipts."""
+    return make_part
