@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.errors import BadTable, DuplicateObjectIds, NotFinite
+from shared.errors import BadTable, DuplicateObjectIds, NotFinite, one_line
 from shared.names import LONGEST_OBJECT_ID, check_object_id
 
 _IDS, _VECTOR, _NUMBERS = "object_id", "vector", "vector.list.element"
@@ -164,8 +164,7 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())  # pyarrow's reasons may have several lines
-        raise BadTable(f"a part that cannot be read: {reason}", "a whole Parquet file") from error
+        raise BadTable(f"a part that cannot be read: {one_line(error)}", "a whole Parquet file") from error
 
 
 def _check_ids(object_ids: tuple[str, ...]) -> None:
