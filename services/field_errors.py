@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from shared import plain_json
-from shared.errors import BadInput
+from shared.errors import BadInput, one_line
 
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
+_LONGEST_NAME = 200  # of a field, in a sentence
 
 
 class FieldError(NamedTuple):
@@ -34,7 +35,7 @@ class FieldError(NamedTuple):
     @property
     def sentence(self) -> str:
         """Field and fault: `scoring.k: should be a valid integer, not 'ten'`."""
-        return f"{self.name}: {self.wrong}" if self.path else self.wrong
+        return f"{one_line(self.name)[:_LONGEST_NAME]}: {self.wrong}" if self.path else self.wrong
 
 
 class InvalidFields(Exception):

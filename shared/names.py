@@ -59,6 +59,8 @@ def _pydantic_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_pydantic_name)]
+
+
 def _without_climbing(revision: str) -> str:
     if ".." in revision:  # as git has it; a revision may become part of a path in the hub's cache
         raise ValueError("a revision has no '..'")

@@ -133,7 +133,9 @@ class ParquetSource:
                 yield pq.ParquetFile(handle, metadata=footer, buffer_size=_STREAM_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             remedy = "write or download it again"
-            raise BadTable(f"{_short(file)} cannot be read: {one_line(error)}", "a whole Parquet file", remedy) from error
+            raise BadTable(
+                f"{_short(file)} cannot be read: {one_line(error)}", "a whole Parquet file", remedy
+            ) from error
 
     def _sample_columns(self, schema: pa.Schema, file: str, modality: Modality) -> list[str]:
         _require(schema, modality.column, file)

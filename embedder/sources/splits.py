@@ -73,7 +73,9 @@ def _find_paths(location: str, commit: str | None, split: str) -> tuple[str, ...
     except (EmptyDatasetError, DataFilesNotFoundError) as error:
         raise EmptyDataset(f"{location} has no data files", "Parquet files", f"look there: {error}") from error
     except (ValueError, RuntimeError) as error:  # a card that contradicts itself, a script in place of tables
-        raise BadTable(f"{location} is no dataset: {one_line(error):.300}", "Parquet files, and a card if any") from error
+        raise BadTable(
+            f"{location} is no dataset: {one_line(error):.300}", "Parquet files, and a card if any"
+        ) from error
     splits = {str(name): [str(path) for path in paths] for name, paths in found.items()}
     if split not in splits:
         raise UnknownName.of(f"split of {location}", split, splits)

@@ -220,3 +220,11 @@ def whole() -> dict[str, Contract]:
 def receipt() -> Callable[[EmbeddingSpec, int], Part]:
     """The maker of receipts."""
     return make_part
+
+
+@pytest.fixture(scope="session")
+def without_hub() -> Iterator[None]:
+    """No request may go out to the hub: an id that passes the door is looked for in the local cache alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        yield

@@ -47,7 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def web(redis: Redis, redis_url: str, folder: Path, twin: Path, whole: dict[str, Any]) -> FlaskClient:
+def web(
+    redis: Redis, redis_url: str, folder: Path, twin: Path, whole: dict[str, Any], without_hub: None
+) -> FlaskClient:
     """Asks the api, whose store holds one embedding and one score."""
     roots = {"SAMESKY_REDIS_URL": redis_url, "SAMESKY_DATASET_ROOTS": str(twin.parent)}
     settings = Settings.read(roots)
@@ -441,6 +443,7 @@ PLAIN = some.recursive(
     max_leaves=8,
 )
 WORDS = some.sampled_from(["mocksky", "fake-small", "hsc", "crossmodal", "mknn", "", "../x", "\0", "seed0"])
+OF_A_DATASET = ("limit", "revision", "folder", "hub", "split", "id_column", "modalities")
 STUDIES = some.fixed_dictionaries(
     {},
     optional={
@@ -448,17 +451,16 @@ STUDIES = some.fixed_dictionaries(
             WORDS
             | some.fixed_dictionaries(
                 {"name": WORDS},
-                optional={
-                    name: PLAIN | WORDS
-                    for name in ("limit", "revision", "folder", "hub", "split", "id_column", "modalities")
-                },
+                optional=dict.fromkeys(
+                    ("limit", "revision", "folder", "hub", "split", "id_column", "modalities"), PLAIN | WORDS
+                ),
             ),
             max_size=2,
         )
         | PLAIN,
         "models": some.lists(WORDS, max_size=2) | PLAIN,
         "pairs": some.lists(WORDS) | PLAIN,
-        "scoring": some.fixed_dictionaries({}, optional={name: PLAIN for name in ("k", "seed", "metrics", "resamples")})
+        "scoring": some.fixed_dictionaries({}, optional=dict.fromkeys(("k", "seed", "metrics", "resamples"), PLAIN))
         | PLAIN,
         "title": PLAIN,
     },

@@ -45,6 +45,11 @@ def leave_out(name: str) -> Callable[[Plain], Plain]:
     return lambda record: {key: value for key, value in record.items() if key != name}
 
 
+def same_sides(record: Plain) -> Plain:
+    record["spec"]["pair"]["right"] = record["spec"]["pair"]["left"]
+    return record
+
+
 FIELDS: list[tuple[str, str, Callable[[Plain], Any], str]] = [
     ("another version", "Manifest", change("version", 2), "version"),
     ("no version that is a number", "Manifest", change("version", "1"), "version"),
@@ -72,7 +77,12 @@ FIELDS: list[tuple[str, str, Callable[[Plain], Any], str]] = [
     ("a modality with a slash", "Manifest", change("spec.modality.name", "a/b"), "spec.modality.name"),
     ("a model in Cyrillic letters", "Manifest", change("spec.model.name", "\u0430\u0441"), "spec.model.name"),
     ("a layer of control characters", "Manifest", change("spec.layer", "fi\x00nal"), "spec.layer"),
-    ("a revision that climbs out", "Manifest", change("spec.dataset.revision", "main/../../x"), "spec.dataset.revision"),
+    (
+        "a revision that climbs out",
+        "Manifest",
+        change("spec.dataset.revision", "main/../../x"),
+        "spec.dataset.revision",
+    ),
     ("another type of number", "Manifest", change("spec.dtype", "float16"), "spec.dtype"),
     ("a source nobody has", "Manifest", change("spec.dataset.source", "ftp"), "spec.dataset.source"),
     ("parts of no rows", "Manifest", change("spec.model.part_rows", 0), "spec.model.part_rows"),
@@ -87,7 +97,7 @@ FIELDS: list[tuple[str, str, Callable[[Plain], Any], str]] = [
     ("a score of chance one and a bit", "ScoreRecord", change("metrics.mknn.p_value", 1.01), "metrics.mknn.p_value"),
     ("a score without an interval", "ScoreRecord", change("metrics.mknn.interval", []), "metrics.mknn.interval"),
     ("a score as text", "ScoreRecord", change("metrics.mknn.value", "0.5"), "metrics.mknn.value"),
-    ("a score of one embedding with itself", "ScoreRecord", lambda r: same_sides(r), "not of one with itself"),
+    ("a score of one embedding with itself", "ScoreRecord", same_sides, "not of one with itself"),
     ("a score of two datasets", "ScoreRecord", change("spec.pair.left.dataset.rows", 41), "a pair is of one dataset"),
     ("a score of a manifest without a hash", "ScoreRecord", change("provenance.left_manifest", ""), "left_manifest"),
     ("a score of no neighbours", "ScoreRecord", change("spec.scoring.k", 0), "spec.scoring.k"),
@@ -100,11 +110,6 @@ FIELDS: list[tuple[str, str, Callable[[Plain], Any], str]] = [
     ("a failure of a work without a digest", "Failure", change("work", "../x"), "work"),
     ("a failure with another's fields", "Failure", change("rows", 3), "rows"),
 ]
-
-
-def same_sides(record: Plain) -> Plain:
-    record["spec"]["pair"]["right"] = record["spec"]["pair"]["left"]
-    return record
 
 
 @pytest.mark.parametrize(("kind", "spoil", "says"), [pytest.param(*case, id=name) for name, *case in FIELDS])
@@ -120,6 +125,25 @@ def test_a_record_with_a_bad_field_is_refused_by_its_name(
     store.put("studies/record.json", json.dumps(record).encode())
     with refused(BadRecord, says):
         read_record(store, "studies/record.json", type(whole[kind]))
+
+
+LEAD = pytest.mark.xfail(strict=True, reason="shared.contracts does not yet hold a study to what it names")
+STUDIES: list[tuple[str, Callable[[Plain], Any], str]] = [
+    ("a pair that is not there", change("pairs", [[0, 7]]), "pairs"),
+    ("a pair counted from the end", change("pairs", [[0, -1]]), "pairs"),
+    ("a seed that no table can hold", change("scoring.seed", 2**63), "scoring.seed"),
+]
+
+
+@LEAD
+@pytest.mark.parametrize(("spoil", "says"), [pytest.param(*case, id=name) for name, *case in STUDIES])
+def test_a_study_that_names_what_is_not_there_is_refused(
+    refused: Refused, store: DirectoryStore, whole: dict[str, Contract], spoil: Callable[[Plain], Any], says: str
+) -> None:
+    record = spoil(json.loads(whole["Study"].to_json()))
+    store.put("studies/record.json", json.dumps(record).encode())
+    with refused(BadRecord, says):
+        read_record(store, "studies/record.json", type(whole["Study"]))
 
 
 TEXTS: list[tuple[str, Callable[[bytes], bytes], str]] = [
@@ -276,7 +300,8 @@ def test_any_bytes_are_the_record_or_a_bad_record(whole: dict[str, Contract], pi
     try:
         found = parse_record("studies/record.json", data, type(record))
     except BadRecord as error:
-        assert "studies/record.json is not a" in str(error)
+        said = str(error)
+        assert "studies/record.json is not a" in said
     else:
         assert parse_record("studies/record.json", found.to_json(), type(record)) == found
 
