@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,16 +21,21 @@ CORPUS = "tests/bad_input"
 _ITEM = re.compile(rf"{CORPUS}/(?P<file>\w+)\.py::(?P<test>\w+)(?P<row>\[)?")
 
 
-def count() -> tuple[Counter[str], Counter[str]]:
-    """Cases and laws, by the door that a test file is about: what stands before the colon of its docstring."""
+def collect() -> list[str]:
+    """The names of the corpus's tests, as a run of pytest without a test would list them."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "-p", "no:cacheprovider", CORPUS]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if run.returncode:
         raise SystemExit(f"the corpus cannot be collected:\n{run.stdout}{run.stderr}")
+    return run.stdout.splitlines()
+
+
+def count(names: Iterable[str]) -> tuple[Counter[str], Counter[str]]:
+    """Cases and laws, by the door that a test file is about: what stands before the colon of its docstring."""
     cases: Counter[str] = Counter()
     laws: Counter[str] = Counter()
-    for line in run.stdout.splitlines():
-        item = _ITEM.match(line)
+    for name in names:
+        item = _ITEM.match(name)
         if item and item["test"].startswith("test_any"):
             laws[_door(item["file"])] += 1
         elif item and item["row"]:
@@ -36,31 +43,31 @@ def count() -> tuple[Counter[str], Counter[str]]:
     return cases, laws
 
 
+@cache
 def _door(file: str) -> str:
     text = ast.get_docstring(ast.parse((ROOT / CORPUS / f"{file}.py").read_text(encoding="utf-8"))) or ""
     return text.split(":", maxsplit=1)[0]
 
 
-def figures() -> str:
-    """The sentence and the table of the page."""
-    cases, laws = count()
+def with_figures(page: str, names: Iterable[str]) -> str:
+    """`page` with its sentence and table counted anew."""
+    cases, laws = count(names)
     rows = [f"| {door} | {cases[door]} | {laws[door]} |" for door in sorted({*cases, *laws})]
     sentence = (
         f"{sum(cases.values())} cases are written by hand, and {sum(laws.values())} laws are tried on made inputs."
     )
-    return "\n".join([sentence, "", "| door | cases | laws |", "| --- | --: | --: |", *rows])
+    made = "\n".join([sentence, "", "| door | cases | laws |", "| --- | --: | --: |", *rows])
+    marked = r"(<!-- figures -->\n).*?(<!-- /figures -->)"
+    return re.sub(marked, lambda at: f"{at[1]}{made}\n{at[2]}", page, flags=re.DOTALL)
 
 
 def main() -> None:
     """Write the figures, or with --check exit 1 if they are not those of the tests."""
-    text = PAGE.read_text(encoding="utf-8")
-    made = figures()
-    true = re.sub(
-        r"(<!-- figures -->\n).*?(<!-- /figures -->)", lambda at: f"{at[1]}{made}\n{at[2]}", text, flags=re.DOTALL
-    )
+    page = PAGE.read_text(encoding="utf-8")
+    true = with_figures(page, collect())
     if "--check" not in sys.argv:
         PAGE.write_text(true, encoding="utf-8")
-    elif true != text:
+    elif true != page:
         raise SystemExit("docs/bad_input.md does not count the tests as they are: run `python docs/corpus.py`")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+from werkzeug.test import TestResponse
 
+from services.api import create_app
+from services.board import Board
+from services.broker import Sender, make_app
+from services.studies import Studies
 from shared import keys
 from shared.contracts import (
     Contract,
@@ -32,8 +40,10 @@ from shared.contracts import (
     Study,
 )
 from shared.errors import SameSkyError
+from shared.settings import Settings
 from shared.store import DirectoryStore
 
+PROBLEM = "application/problem+json"
 AT = "2026-01-01T00:00:00+00:00"
 Plain = dict[str, Any]
 Refused = Callable[..., AbstractContextManager[None]]
@@ -228,3 +238,71 @@ def without_hub() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
         yield
+
+
+@pytest.fixture(scope="module")
+def redis(redis_url: str) -> Iterator[Redis]:
+    """An empty Redis."""
+    client = Redis.from_url(redis_url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the store's files lie."""
+    return tmp_path_factory.mktemp("http")
+
+
+@pytest.fixture(scope="module")
+def web(
+    redis: Redis, redis_url: str, folder: Path, twin: Path, whole: dict[str, Any], without_hub: None
+) -> FlaskClient:
+    """Asks the api, whose store holds one embedding and one score."""
+    roots = {"SAMESKY_REDIS_URL": redis_url, "SAMESKY_DATASET_ROOTS": str(twin.parent)}
+    settings = Settings.read(roots)
+    store = DirectoryStore(folder)
+    store.prepare()
+    studies = Studies(settings, store, Board.open(settings), Sender(make_app(settings)))
+    store.put(keys.manifest(whole["Manifest"].spec), whole["Manifest"].to_json())
+    store.put(keys.score(whole["ScoreRecord"].spec), whole["ScoreRecord"].to_json())
+    return create_app(studies).test_client()
+
+
+@pytest.fixture(scope="module")
+def accepted(web: FlaskClient) -> str:
+    """The id of a study that the api has accepted."""
+    answer = web.post("/v1/studies", json={"datasets": ["mocksky"], "models": ["fake-small"]})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json["id"])
+
+
+@pytest.fixture
+def nothing_written(accepted: str, redis: Redis, folder: Path) -> Iterator[None]:
+    """Holds store and Redis to what they were before the test."""
+
+    def state() -> tuple[Mapping[str, bytes], Mapping[str, bytes | None]]:
+        files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        return files, {name.decode(): redis.dump(name) for name in redis.scan_iter()}
+
+    before = state()
+    yield
+    assert state() == before
+
+
+def check_problem(answer: TestResponse, status: int, says: str) -> Plain:
+    """The problem, checked to be one for people."""
+    assert (answer.status_code, answer.mimetype) == (status, PROBLEM), answer.text[:500]
+    problem: Plain = json.loads(answer.data)
+    assert problem["status"] == status
+    assert says in answer.get_data(as_text=True).replace('\\"', '"'), answer.text[:1000]
+    assert len(answer.data) < 20_000
+    assert "Traceback" not in answer.text
+    return problem
+
+
+@pytest.fixture(scope="session")
+def problem_of() -> Callable[[TestResponse, int, str], Plain]:
+    """Checks that an answer is a problem of this status, with these words in it, and gives it."""
+    return check_problem

@@ -1,13 +1,12 @@
-"""Requests over HTTP: whatever is sent is answered as the document says, or with a problem that names what was wrong.
+"""Bodies posted over HTTP: whatever is sent to /v1/studies is a study, or a problem that names what was wrong.
 
 Through the WSGI application, on a real Redis and a store of files; after each refusal both are as they were.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,87 +15,16 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as tuned
 from hypothesis import strategies as some
-from redis import Redis
-from werkzeug.test import TestResponse
 
-from services.api import create_app
-from services.board import Board
-from services.broker import Sender, make_app
-from services.studies import Studies
-from shared import keys
-from shared.settings import Settings
-from shared.store import DirectoryStore
-
-JSON, PROBLEM = "application/json", "application/problem+json"
+JSON = "application/json"
 Plain = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def redis(redis_url: str) -> Iterator[Redis]:
-    """An empty Redis."""
-    client = Redis.from_url(redis_url)
-    client.flushall()
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the store's files lie."""
-    return tmp_path_factory.mktemp("http")
-
-
-@pytest.fixture(scope="module")
-def web(
-    redis: Redis, redis_url: str, folder: Path, twin: Path, whole: dict[str, Any], without_hub: None
-) -> FlaskClient:
-    """Asks the api, whose store holds one embedding and one score."""
-    roots = {"SAMESKY_REDIS_URL": redis_url, "SAMESKY_DATASET_ROOTS": str(twin.parent)}
-    settings = Settings.read(roots)
-    store = DirectoryStore(folder)
-    store.prepare()
-    studies = Studies(settings, store, Board.open(settings), Sender(make_app(settings)))
-    store.put(keys.manifest(whole["Manifest"].spec), whole["Manifest"].to_json())
-    store.put(keys.score(whole["ScoreRecord"].spec), whole["ScoreRecord"].to_json())
-    return create_app(studies).test_client()
-
-
-@pytest.fixture(scope="module")
-def accepted(web: FlaskClient, twin: Path) -> str:
-    """The id of a study that the api has accepted."""
-    answer = web.post("/v1/studies", json={"datasets": [own(twin)], "models": ["fake-small"]})
-    assert answer.status_code == 202, answer.text
-    return str(answer.json["id"])
-
-
-@pytest.fixture
-def nothing_written(accepted: str, redis: Redis, folder: Path) -> Iterator[None]:
-    """Holds store and Redis to what they were before the test."""
-
-    def state() -> tuple[Mapping[str, bytes], Mapping[str, bytes | None]]:
-        files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        return files, {name.decode(): redis.dump(name) for name in redis.scan_iter()}
-
-    before = state()
-    yield
-    assert state() == before
+Check = Callable[..., Plain]
 
 
 def own(at: Path, **changes: Any) -> Plain:
     """A dataset of the user's own, as asked for."""
     modalities = {name: {"column": f"{name}_image", "bands": [name]} for name in ("near", "far")}
     return {"name": "twin", "folder": str(at), "id_column": "object_id", "modalities": modalities, **changes}
-
-
-def refused(answer: TestResponse, status: int, says: str) -> Plain:
-    """The problem, checked to be one for people."""
-    assert (answer.status_code, answer.mimetype) == (status, PROBLEM), answer.text[:500]
-    problem: Plain = json.loads(answer.data)
-    assert problem["status"] == status
-    assert says in answer.get_data(as_text=True).replace('\\"', '"'), answer.text[:1000]
-    assert len(answer.data) < 20_000
-    assert "Traceback" not in answer.text
-    return problem
 
 
 DATASET = {"datasets": ["mocksky"], "models": ["fake-small"]}
@@ -150,8 +78,8 @@ TEXTS = [
 
 @pytest.mark.parametrize(("raw", "says"), [pytest.param(*case, id=name) for name, *case in TEXTS])
 @pytest.mark.usefixtures("nothing_written")
-def test_a_body_that_is_no_plain_json_is_400(web: FlaskClient, raw: bytes, says: str) -> None:
-    problem = refused(web.post("/v1/studies", data=raw, content_type=JSON), 400, says)
+def test_a_body_that_is_no_plain_json_is_400(web: FlaskClient, problem_of: Check, raw: bytes, says: str) -> None:
+    problem = problem_of(web.post("/v1/studies", data=raw, content_type=JSON), 400, says)
     assert problem["code"] == "bad-study"
 
 
@@ -240,8 +168,8 @@ VALUES: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("value", "says"), [pytest.param(*case, id=name) for name, *case in VALUES])
 @pytest.mark.usefixtures("nothing_written")
-def test_a_body_with_a_bad_field_is_422(web: FlaskClient, value: Any, says: str) -> None:
-    problem = refused(web.post("/v1/studies", data=json.dumps(value), content_type=JSON), 422, says)
+def test_a_body_with_a_bad_field_is_422(web: FlaskClient, problem_of: Check, value: Any, says: str) -> None:
+    problem = problem_of(web.post("/v1/studies", data=json.dumps(value), content_type=JSON), 422, says)
     assert problem["code"] == "bad-study"
     assert problem["errors"]
 
@@ -299,12 +227,12 @@ OWN: list[tuple[str, Callable[[Path], Plain], str, str]] = [
 
 @pytest.mark.parametrize(("make", "code", "says"), [pytest.param(*case, id=name) for name, *case in OWN])
 @pytest.mark.usefixtures("nothing_written")
-def test_a_dataset_of_the_users_own_is_refused(
-    web: FlaskClient, twin: Path, make: Callable[[Path], Plain], code: str, says: str
+def test_a_dataset_of_the_users_own_is_problem_of(
+    web: FlaskClient, problem_of: Check, twin: Path, make: Callable[[Path], Plain], code: str, says: str
 ) -> None:
     asked = make(twin)
     asked["folder"] = asked["folder"].replace("{root}", str(twin.parent))
-    problem = refused(web.post("/v1/studies", json=catalogue(datasets=[asked])), 422, says)
+    problem = problem_of(web.post("/v1/studies", json=catalogue(datasets=[asked])), 422, says)
     assert problem["code"] == code
 
 
@@ -328,8 +256,8 @@ REQUESTS: list[tuple[str, Plain, str, str]] = [
 
 @pytest.mark.parametrize(("value", "code", "says"), [pytest.param(*case, id=name) for name, *case in REQUESTS])
 @pytest.mark.usefixtures("nothing_written")
-def test_a_study_that_cannot_be_is_422(web: FlaskClient, value: Plain, code: str, says: str) -> None:
-    assert refused(web.post("/v1/studies", json=value), 422, says)["code"] == code
+def test_a_study_that_cannot_be_is_422(web: FlaskClient, problem_of: Check, value: Plain, code: str, says: str) -> None:
+    assert problem_of(web.post("/v1/studies", json=value), 422, says)["code"] == code
 
 
 HTTP: list[tuple[str, Plain, int, str]] = [
@@ -348,93 +276,10 @@ HTTP: list[tuple[str, Plain, int, str]] = [
 
 @pytest.mark.parametrize(("sent", "status", "says"), [pytest.param(*case, id=name) for name, *case in HTTP])
 @pytest.mark.usefixtures("nothing_written")
-def test_what_http_refuses_is_a_problem(web: FlaskClient, sent: Plain, status: int, says: str) -> None:
-    assert refused(web.post("/v1/studies", **sent), status, says)["type"] == "about:blank"
-
-
-STUDY = "0" * 32
-LISTS = ("studies", "models", "datasets", "embeddings", "scores", "studies/{study}/jobs", "studies/{study}/pairs")
-QUERIES = [
-    ("a limit of nought", "limit=0", "limit"),
-    ("a limit below nought", "limit=-1", "limit"),
-    ("a limit of 1,001", "limit=1001", "limit"),
-    ("a limit that is a text", "limit=ten", "limit"),
-    ("a limit without a value", "limit=", "limit"),
-    ("a limit of 1,000 digits", f"limit={'9' * 1000}", "limit"),
-    ("a limit that is not a number", "limit=NaN", "limit"),
-    ("a limit given twice", "limit=1&limit=2", "limit"),
-    ("a cursor nobody gave", "cursor=!!", "cursor"),
-    ("a cursor of another list", "cursor=W251bGxd", "cursor"),
-    ("a cursor of an object", "cursor=e30", "cursor"),
-    ("a cursor of NaN", "cursor=W05hTl0", "cursor"),
-    ("a cursor too long", f"cursor={'A' * 2049}", "cursor"),
-    ("a cursor given twice", "cursor=a&cursor=b", "cursor"),
-    ("a parameter nobody takes", "lmit=3", "lmit"),
-    ("a parameter without letters", "=3", ""),
-    ("a parameter with a NUL", "a%00b=3", "a\0b"),
-]
-
-
-@pytest.mark.parametrize("name", LISTS)
-@pytest.mark.parametrize(("query", "parameter"), [pytest.param(*case, id=name) for name, *case in QUERIES])
-@pytest.mark.usefixtures("nothing_written")
-def test_a_query_that_cannot_be_used_is_422(
-    web: FlaskClient, accepted: str, name: str, query: str, parameter: str
+def test_what_http_refuses_is_a_problem(
+    web: FlaskClient, problem_of: Check, sent: Plain, status: int, says: str
 ) -> None:
-    problem = refused(web.get(f"/v1/{name.format(study=accepted)}?{query}"), 422, "")
-    assert [error["parameter"] for error in problem["errors"]] == [parameter]
-
-
-FILTERS = [
-    ("a format nobody has", "/v1/scores?format=xlsx", 422, "format"),
-    ("a format given twice", "/v1/scores?format=csv&format=json", 422, "is given twice"),
-    ("a kind nobody has", "/v1/scores?kind=crosmodal", 422, "kind"),
-    ("a dataset that climbs", "/v1/scores?dataset=../../etc", 404, "cannot be a name"),
-    ("a dataset of embeddings that climbs", "/v1/embeddings?dataset=..%2F..", 404, "cannot be a name"),
-    ("a dataset with a NUL", "/v1/embeddings?dataset=a%00", 404, "cannot be a name"),
-    ("a dataset of 1,000 letters", f"/v1/scores?dataset={'x' * 1000}", 404, "cannot be a name"),
-    ("a study nobody has", f"/v1/studies/{STUDY}", 404, "there is no study"),
-    ("a study that climbs", "/v1/studies/..%2f..%2fetc%2fpasswd", 404, "not found"),
-    ("a study with a NUL", "/v1/studies/%00", 404, "is not a digest"),
-    ("a study of 10,000 letters", f"/v1/studies/{'a' * 10_000}", 404, "is not a digest"),
-    ("a study of other letters", "/v1/studies/%D0%B0", 404, "is not a digest"),
-    ("a study of broken letters", "/v1/studies/%ff%fe", 404, "is not a digest"),
-    ("the jobs of a study nobody has", f"/v1/studies/{STUDY}/jobs", 404, "there is no study"),
-    ("the pairs of a study nobody has", f"/v1/studies/{STUDY}/pairs", 404, "there is no study"),
-    ("the scores of a study nobody has", f"/v1/studies/{STUDY}/scores?format=csv", 404, "there is no study"),
-    ("a figure nobody draws", f"/v1/studies/{STUDY}/figures/scalling.png", 404, "scaling"),
-    ("a figure in no form", f"/v1/studies/{STUDY}/figures/scaling.exe", 404, "not found"),
-    ("a figure that climbs", f"/v1/studies/{STUDY}/figures/..%2f..%2fx.png", 404, "not found"),
-    ("a dataset of broken letters", "/v1/scores?dataset=%ff%fe", 404, "cannot be a name"),
-    ("a score nobody has", f"/v1/scores/{STUDY}", 404, "there is no score"),
-    ("a score with a NUL", "/v1/scores/%00", 404, "there is no score"),
-    ("a problem nobody has", "/v1/problems/unknown-nam", 404, "unknown-name"),
-    ("another version", "/v2/studies", 404, "not found"),
-    ("a folder above", "/v1/../etc/passwd", 404, "not found"),
-    ("a path of 10,000 letters", f"/{'x' * 10_000}", 404, "not found"),
-]
-
-
-@pytest.mark.parametrize(("path", "status", "says"), [pytest.param(*case, id=name) for name, *case in FILTERS])
-@pytest.mark.usefixtures("nothing_written")
-def test_an_address_that_cannot_be_answered(web: FlaskClient, path: str, status: int, says: str) -> None:
-    refused(web.get(path), status, says)
-
-
-METHODS = [
-    (method, path)
-    for path in ("/v1/studies", f"/v1/studies/{STUDY}", "/v1/scores", "/livez")
-    for method in ("PUT", "PATCH", "DELETE", "TRACE", "POST", "BREW")
-    if (method, path) != ("POST", "/v1/studies")
-]
-
-
-@pytest.mark.parametrize(("method", "path"), METHODS)
-@pytest.mark.usefixtures("nothing_written")
-def test_a_method_that_is_not_taken_is_405(web: FlaskClient, method: str, path: str) -> None:
-    answer = web.open(path, method=method, data=b"x" * 10)
-    refused(answer, 405, "Method Not Allowed")
-    assert "GET" in answer.headers["Allow"]
+    assert problem_of(web.post("/v1/studies", **sent), status, says)["type"] == "about:blank"
 
 
 PLAIN = some.recursive(
@@ -470,16 +315,8 @@ QUIET = [HealthCheck.function_scoped_fixture]
 
 @tuned(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
 @given(PLAIN | STUDIES)
-def test_any_json_is_a_study_or_a_named_problem(web: FlaskClient, value: Any) -> None:
+def test_any_json_is_a_study_or_a_named_problem(web: FlaskClient, problem_of: Check, value: Any) -> None:
     answer = web.post("/v1/studies", data=json.dumps(value).encode(), content_type=JSON)
     if answer.status_code not in (200, 202):
-        assert refused(answer, answer.status_code, "")["code"]
+        assert problem_of(answer, answer.status_code, "")["code"]
         assert answer.status_code in (400, 422)
-
-
-@tuned(max_examples=150, deadline=None, derandomize=True, database=None, suppress_health_check=QUIET)
-@given(some.binary(max_size=60) | PLAIN.map(lambda value: json.dumps(value).encode()))
-def test_any_cursor_is_one_the_list_gave_or_refused(web: FlaskClient, inside: bytes) -> None:
-    for cursor in (base64.urlsafe_b64encode(inside).decode().rstrip("="), inside.decode("latin-1")):
-        answer = web.get("/v1/studies", query_string={"cursor": cursor})
-        assert answer.status_code in (200, 422), cursor
