@@ -67,10 +67,11 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases are not read: write it out", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem="aliases are not read: write it out", problem_mark=mark)
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
-            raise yaml.MarkedYAMLError(problem="tags are not read: write a plain value", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem="tags are not read: write a plain value", problem_mark=mark)
         return super().compose_node(parent, index)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
