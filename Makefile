@@ -38,6 +38,7 @@ check: install ## style, types, layers, README tables, known vulnerabilities of 
 
 readme: install ## write the README's tables anew from the code
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/corpus.py
 
 format: install ## put the code into its standard form
 	$(BIN)/ruff format .

@@ -203,6 +203,12 @@ class Unexpected(Permanent):
     """An error that nobody named: a fault of ours."""
 
 
+def one_line(reason: object) -> str:
+    """What another library says, on one line and without control characters: it may quote the bytes of a file."""
+    text = " ".join(str(reason).split())
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def error_kinds() -> dict[str, type[SameSkyError]]:
     """Every class of the tree, by its code: how an error crosses the wire and is the same error again."""
     kinds: dict[str, type[SameSkyError]] = {}
