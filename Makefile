@@ -52,7 +52,8 @@ containers-check: ## build the images, run a study in containers, and see that i
 
 constraints: ## pin anew every package, from a fresh environment
 	$(PYTHON) -m venv build/pin
-	build/pin/bin/python -m pip install --quiet '.[dev]' async-timeout # which redis wants of Python before 3.11.3
+	# torch stays as it is, since its default wheel brings CUDA; redis wants async-timeout of Python before 3.11.3
+	build/pin/bin/python -m pip install --quiet '.[dev]' async-timeout "$$(grep '^torch==' constraints.txt)"
 	{ echo "# Every package this project may install, pinned. Regenerate: make constraints"; \
 	  build/pin/bin/python -m pip list --format=freeze --exclude samesky --exclude pip \
 	  | sed 's/+cpu$$//' | sort -f; } > constraints.txt

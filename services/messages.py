@@ -13,13 +13,15 @@ from pydantic import Field, model_validator
 from services.field_errors import InvalidFields, validate
 from shared.contracts import Contract, EmbeddingSpec, ScoreSpec
 from shared.errors import BadInput
+from shared.names import Digest
 
 M = TypeVar("M", bound=Contract)
 
 
 class PartMessage(Contract):
-    """Make part `part` of `embedding`."""
+    """Make part `part` of `embedding`. study: the study on whose account it was sent."""
 
+    study: Digest | None = None
     embedding: EmbeddingSpec
     part: int = Field(ge=0, strict=True)
 
@@ -31,8 +33,9 @@ class PartMessage(Contract):
 
 
 class ScoreMessage(Contract):
-    """Make `score`."""
+    """Make `score`. study: as above."""
 
+    study: Digest | None = None
     score: ScoreSpec
 
 

@@ -14,12 +14,14 @@ from services.broker import ANNOUNCE, SCORE, SCORE_PAIR, Sender
 from services.dispatch import Dispatcher, score_step
 from services.leases import Lease
 from services.ledger import Ledger
+from services.messages import Announcement, ScoreMessage, parse_message
 from services.metered_store import MeteredStore
 from services.meters import Meters
-from services.steps import Runner, StepWork
-from services.worker import delivery_of, make_worker_app, nudge_when_low, run_worker
+from services.steps import StepWork
+from services.worker import delivery_of, edge, make_runner, make_worker_app, nudge_when_low, run_worker
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, ScoreSpec
+from shared.contracts import Attempt, ScoreSpec
+from shared.log import context
 from shared.settings import Settings
 from shared.stores import open_store
 
@@ -31,18 +33,21 @@ app = make_worker_app(_settings, __name__)
 @app.task(name=SCORE_PAIR, bind=True)  # type: ignore[untyped-decorator]
 def score_pair(self: Any, message: dict[str, Any]) -> None:
     """Make one score, if both embeddings of the pair are whole."""
-    spec, ledger, board = ScoreSpec.model_validate(message["score"]), _ledger(), _board()
-    if ledger.scored(spec) or not ledger.ready(spec):
-        return
-    step = StepWork(
-        spec.digest,
-        work=spec.digest,
-        label=spec.pair.label,
-        endings=keys.work_endings(spec.pair.left.dataset.name),
-    )
-    runner = Runner(board, ledger.store, _meters(), attempts=_settings.attempts)
-    runner.run(step, partial(_make_score, spec), delivery_of(self, board))
-    nudge_when_low(board, SCORE, _settings)
+    with edge():
+        asked = parse_message(ScoreMessage, message)
+        spec, ledger, board = asked.score, _ledger(), _board()
+        if ledger.scored(spec) or not ledger.ready(spec):
+            return
+        step = StepWork(
+            spec.digest,
+            work=spec.digest,
+            label=spec.pair.label,
+            endings=keys.work_endings(spec.pair.left.dataset.name),
+        )
+        runner = make_runner(board, ledger.store, _meters(), _settings)
+        with context(study=asked.study):
+            runner.run(step, partial(_make_score, spec), delivery_of(self, board))
+        nudge_when_low(board, SCORE, _settings)
 
 
 @app.task(name=ANNOUNCE)  # type: ignore[untyped-decorator]
@@ -50,11 +55,13 @@ def announce(message: dict[str, Any]) -> None:
     """An embedding is said to be whole: send the scores it completes. Costs its own pairs, not the study's."""
     from scorer.ready import completed_by
 
-    spec, ledger, board = EmbeddingSpec.model_validate(message["embedding"]), _ledger(), _board()
-    dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
-    for study_id in board.wanted_by(spec.digest):
-        completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
-        dispatcher.send([(score_step(score) for score in completed if not ledger.scored(score))])
+    with edge():
+        spec = parse_message(Announcement, message).embedding
+        ledger, board = _ledger(), _board()
+        dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
+        for study_id in board.wanted_by(spec.digest):
+            completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
+            dispatcher.send([(score_step(score, study_id) for score in completed if not ledger.scored(score))])
 
 
 def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:

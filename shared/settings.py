@@ -102,6 +102,7 @@ TABLE: tuple[Setting, ...] = (
         "SAMESKY_STORE_URL", "file://samesky-data/store", "", "object store: file://FOLDER or s3://BUCKET/PREFIX", str
     ),
     Setting("SAMESKY_S3_ENDPOINT", "", "", "URL of the S3 server; empty means AWS", str),
+    Setting("SAMESKY_S3_SECONDS", "30", "s", "longest silence of the S3 server within one of four tries", _whole),
     Setting("SAMESKY_S3_REGION", "us-east-1", "", "region of the bucket", str),
     Setting(
         "SAMESKY_CACHE_DIR",
@@ -170,6 +171,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("SAMESKY_RELEASE_LIMIT", "64", "messages", "most messages waiting in one queue", _whole),
     Setting("SAMESKY_STEP_LIMIT_SECONDS", "1800", "s", "a part or a score that runs longer is ended", _whole),
     Setting("SAMESKY_ATTEMPTS", "3", "starts", "starts of one part or score before it is failed", _whole),
+    Setting("SAMESKY_REST_SECONDS", "5", "s", "rest of a step after its first error; then longer", _whole),
     Setting(
         "SAMESKY_WAIT_SECONDS", "60", "s", "how long a starting process waits for Redis and the object store", _whole
     ),
@@ -195,6 +197,7 @@ class Settings:
     redis_url: Secret
     store_url: str
     s3_endpoint: str
+    s3_seconds: int
     s3_region: str
     cache_dir: Path
     hub_dir: Path | None
@@ -216,6 +219,7 @@ class Settings:
     release_limit: int
     step_limit_seconds: int
     attempts: int
+    rest_seconds: int
     wait_seconds: int
     heart_seconds: int
     heartbeat_file: Path | None

@@ -57,9 +57,6 @@ def parquet(made: pa.Table, **how: Any) -> bytes:
     return sink.getvalue()
 
 
-LEAD = pytest.mark.xfail(strict=True, reason="shared.embeddings does not yet hold a part's key to its own embedding")
-
-
 def whole() -> bytes:
     return write_part(Vectors(IDS, NUMBERS))
 
@@ -285,7 +282,7 @@ EMBEDDINGS = [
 
 @pytest.mark.parametrize(
     ("spoil", "error", "says"),
-    [pytest.param(*case, id=name, marks=LEAD if name.startswith("a key") else ()) for name, *case in EMBEDDINGS],
+    [pytest.param(*case, id=name) for name, *case in EMBEDDINGS],
 )
 def test_parts_that_are_not_what_they_say_become_no_manifest(
     refused: Refused,

@@ -40,7 +40,7 @@ class Work:
 
 def run(work: Work, board: Board, store: MemoryStore) -> Failure | None:
     away = Settings.read({"SAMESKY_REDIS_URL": "redis://127.0.0.1:1/0"})
-    Runner(board, store, Meters.open(away), attempts=3).run(STEP, work)
+    Runner(board, store, Meters.open(away), attempts=3, rest_seconds=5).run(STEP, work)
     ended = read_endings(store, ENDINGS, STEP.work)
     return ended[-1].failure if ended else None
 
