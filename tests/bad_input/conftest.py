@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 from services.api import create_app
 from services.board import Board
 from services.broker import Sender, make_app
+from services.seeing import Seeing
 from services.studies import Studies
 from shared import keys
 from shared.contracts import (
@@ -260,14 +261,18 @@ def web(
     redis: Redis, redis_url: str, folder: Path, twin: Path, whole: dict[str, Any], without_hub: None
 ) -> FlaskClient:
     """Asks the api, whose store holds one embedding and one score."""
-    roots = {"SAMESKY_REDIS_URL": redis_url, "SAMESKY_DATASET_ROOTS": str(twin.parent)}
+    roots = {
+        "SAMESKY_REDIS_URL": redis_url,
+        "SAMESKY_DATASET_ROOTS": str(twin.parent),
+        "SAMESKY_WRITES_PER_MINUTE": "100000",
+    }
     settings = Settings.read(roots)
     store = DirectoryStore(folder)
     store.prepare()
     studies = Studies(settings, store, Board.open(settings), Sender(make_app(settings)))
     store.put(keys.manifest(whole["Manifest"].spec), whole["Manifest"].to_json())
     store.put(keys.score(whole["ScoreRecord"].spec), whole["ScoreRecord"].to_json())
-    return create_app(studies).test_client()
+    return create_app(studies, Seeing.open(settings, studies), settings).test_client()
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ from schemathesis.specs.openapi.checks import (
 from services.api import ENDPOINTS, create_app
 from services.board import Board
 from services.broker import Sender, make_app
+from services.connection import connect_briefly
+from services.seeing import Seeing
 from services.studies import Studies
 from shared import keys
 from shared.settings import Settings
@@ -42,13 +44,15 @@ OPERATIONS = [(endpoint.method, endpoint.path) for endpoint in ENDPOINTS]
 @pytest.fixture(scope="module")
 def app(redis_url: str, twin: Path, whole: dict[str, Any], without_hub: None) -> Flask:
     """The api, whose store holds one embedding and one score."""
-    settings = Settings.read({"SAMESKY_REDIS_URL": redis_url, "SAMESKY_DATASET_ROOTS": str(twin.parent)})
+    given = {"SAMESKY_DATASET_ROOTS": str(twin.parent), "SAMESKY_WRITES_PER_MINUTE": "100000"}
+    settings = Settings.read({"SAMESKY_REDIS_URL": redis_url, **given})
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
     store = MemoryStore()
     store.put(keys.manifest(whole["Manifest"].spec), whole["Manifest"].to_json())
     store.put(keys.score(whole["ScoreRecord"].spec), whole["ScoreRecord"].to_json())
-    return create_app(Studies(settings, store, Board.open(settings), Sender(make_app(settings))))
+    studies = Studies(settings, store, Board.open(settings), Sender(make_app(settings)))
+    return create_app(studies, Seeing(studies, store, connect_briefly(settings)), settings)
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

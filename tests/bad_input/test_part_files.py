@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from shared.contracts import EmbeddingSpec, Manifest, Part
+from shared.contracts import Attempt, EmbeddingSpec, Manifest, Part
 from shared.embeddings import commit_manifest, load_object_ids, load_vectors, read_manifest, store_part
 from shared.errors import (
     AlteredPart,
@@ -208,11 +208,23 @@ def test_vectors_are_refused_before_anything_is_stored(
 def keep(store: DirectoryStore, spec: EmbeddingSpec, index: int, ids: Any, matrix: Any, attempt: str = "one") -> Part:
     left_out = {"empty-image": spec.model.part_rows - len(ids)}
     vectors = Vectors(tuple(ids), matrix)
-    return store_part(store, spec, attempt, index, vectors, dropped=left_out, repaired={}, seconds=1.0, worker="test:1")
+    return store_part(
+        store,
+        spec,
+        Attempt(name=attempt, worker="test:1"),
+        index,
+        vectors,
+        dropped=left_out,
+        repaired={},
+        seconds=1.0,
+        at="2026-01-01T00:00:00.000+00:00",
+        device="cpu",
+        packages={},
+    )
 
 
 def commit(store: DirectoryStore, spec: EmbeddingSpec, parts: dict[int, Part]) -> Manifest:
-    return commit_manifest(store, spec, parts, packages={}, device="cpu", created_at="2026-01-01T00:00:00+00:00")
+    return commit_manifest(store, spec, parts)
 
 
 def four_parts(store: DirectoryStore, spec: EmbeddingSpec) -> dict[int, Part]:
@@ -306,7 +318,7 @@ def test_a_part_altered_after_its_manifest_is_refused(
 ) -> None:
     manifest = commit(store, job(), four_parts(store, job()))
     store.put(manifest.parts[1].key, bytes_of("xyz"))
-    with refused(AlteredPart, "part-00001.parquet has"):
+    with refused(AlteredPart, "part-00001.parquet of"):
         load(store, manifest)
 
 
