@@ -16,7 +16,7 @@ from services.failures import describe_failure, now, parent_name, worker_name
 from services.leases import Lease
 from services.meters import Meters
 from shared.contracts import Attempt, Ending, Transition
-from shared.endings import add_ending
+from shared.endings import add_ending, has_failed
 from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped, StoreUnavailable, Unexpected
 from shared.log import context
 from shared.states import State
@@ -58,8 +58,8 @@ class Runner:
 
         A retryable error, or one that nobody named, leaves the step to the reconciler, `attempts` starts in all;
         a permanent one fails it at once. Between starts the step rests, each time longer, so that an outage is not
-        taken for a failure. A step that another worker holds is left to it, and one that was cancelled is left alone.
-        Starts are counted before the work, so that work which kills its worker is stopped too.
+        taken for a failure. A step that another worker holds is left to it; one that was cancelled, or has failed, is
+        left alone. Starts are counted before the work, so that work which kills its worker is stopped too.
         """
         try:
             return self._run_leased(step, do, delivery)
@@ -79,6 +79,9 @@ class Runner:
                 return False
             if self._board.cancelled(step.work):
                 _log.info("%s was cancelled", step.name)
+                return False
+            if has_failed(self._store, step.endings, step.work):
+                _log.info("%s has failed already", step.name)
                 return False
             begun = Transition(state=State.RUNNING, at=now(), worker=worker_name(), step=step.part)
             starts, history = self._board.begin(step.step, begun)
@@ -123,6 +126,7 @@ class Runner:
             history=(*attempt.history, failed),
         )
         add_ending(self._store, step.endings, ending)
+        self._board.forget([step.step])  # its history is in the ending now
         self._meters.count("samesky_steps_failed_total", code=failure.code)
 
 

@@ -31,6 +31,12 @@ def state_at(key: str) -> State:
     return State(keys.read_ending(key)[2])
 
 
+def has_failed(store: ObjectStore, prefix: str, subject: str) -> bool:
+    """Whether a job or score has failed, and was not asked for again."""
+    earlier = list_endings_of(store, prefix, subject)
+    return bool(earlier) and state_at(earlier[-1]) is State.FAILED
+
+
 def add_ending(store: ObjectStore, prefix: str, ending: Ending) -> bool:
     """Add `ending` to its subject's list; False when the list ends in that state already, and is left as it is."""
     earlier = list_endings_of(store, prefix, ending.subject)

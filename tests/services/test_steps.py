@@ -10,8 +10,8 @@ from services.leases import Lease
 from services.meters import Meters
 from services.steps import Runner, StepWork
 from shared import keys
-from shared.contracts import Attempt, Failure, Transition
-from shared.endings import read_endings
+from shared.contracts import Attempt, Ending, Failure, Transition
+from shared.endings import add_ending, read_endings
 from shared.errors import BadTable, LeaseLost, StoreUnavailable
 from shared.settings import Settings
 from shared.states import State
@@ -105,6 +105,17 @@ def test_work_that_kills_its_worker_is_stopped_and_the_last_reason_told(board: B
     assert failure is not None
     assert (failure.code, failure.attempts, killing.starts) == ("stopped", 3, 3)
     assert failure.wrong.endswith("3 times; last: signal 9")
+
+
+def test_work_that_has_failed_is_not_begun_until_it_is_asked_for_again(board: Board, store: MemoryStore) -> None:
+    run(Work(BadTable("cut short")), board, store)
+    late = Work()
+    run(late, board, store)
+    assert late.starts == 0
+    again = Ending(subject=STEP.work, label="", state=State.QUEUED, at="now", worker="w")
+    add_ending(store, ENDINGS, again)
+    run(late, board, store)
+    assert late.starts == 1
 
 
 def test_a_step_that_another_holds_is_left_to_it(board: Board, store: MemoryStore) -> None:
