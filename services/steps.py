@@ -23,8 +23,7 @@ from shared.states import State
 from shared.store import ObjectStore
 
 _log = logging.getLogger(__name__)
-_LONGER = 6  # rests of 5 s, 30 s, 180 s
-_LONGEST_REST = 36
+_LONGER, _LONGEST = 6, 36  # rests of 5 s, 30 s, and then of 180 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +129,8 @@ class Runner:
         self._meters.count("samesky_steps_failed_total", code=failure.code)
 
 
-def leave(board: Board, step: str, starts: int, *, why: str, part: str, first_rest: int) -> None:
-    """Leave a step to be tried again, after a rest, in seconds, that is longer after each start."""
-    rest = first_rest * min(_LONGER ** max(0, starts - 1), _LONGEST_REST)
+def leave(board: Board, step: str, *, why: str, part: str, rest: int) -> None:
+    """Leave a step to be tried again after a rest, in seconds."""
     board.note({step: Transition(state=State.QUEUED, at=now(), worker=worker_name(), step=part, why=why)})
     if rest:
         board.rest(step, rest)

@@ -77,10 +77,8 @@ def _leave_lost(board: Board, step: str, error: BaseException, settings: Setting
         (history,) = board.histories([step])
         # Celery 5.7 tells of a time limit twice; and a lease that ran out meanwhile may be another's now.
         if history and history[-1].state is State.RUNNING and step not in board.running([step]):
-            starts = board.starts(step)
-            # after the last start nothing is left but to say so
-            first_rest = 1 if starts < settings.attempts else 0
-            leave(board, step, starts, why=why, part=history[-1].step, first_rest=first_rest)
+            rest = 1 if board.starts(step) < settings.attempts else 0  # nothing is left but to say that it is over
+            leave(board, step, why=why, part=history[-1].step, rest=rest)
             Meters.open(settings).count("samesky_step_retries_total", code="stopped")
             board.nudge()
     except BrokerUnavailable as lost:
