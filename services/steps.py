@@ -110,7 +110,8 @@ class Runner:
             else:
                 _log.warning("%s will be tried again: %s", step.name, error, exc_info=_trace(error))
                 self._meters.count("samesky_step_retries_total", code=_code_of(error))
-                leave(self._board, step.step, starts, why=str(error), part=step.part, first_rest=self._rest_seconds)
+                rest = self._rest_seconds * min(_LONGER ** (starts - 1), _LONGEST)
+                leave(self._board, step.step, why=str(error), part=step.part, rest=rest)
 
     def _fail(self, step: StepWork, error: Exception, attempt: Attempt, starts: int) -> None:
         failure = describe_failure(error, work=step.work, label=step.label, attempts=min(starts, self._attempts))
