@@ -1,4 +1,4 @@
-"""One run: a cluster, its studies, the faults of a seed as the work goes on, a bounded wait for the end, the verdict."""
+"""One run: a cluster, its studies, a seed's faults as the work goes on, a bounded wait for the end, the verdict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from shared.store import DirectoryStore, ObjectStore
 
 POISON = "fake-poison"
 _LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 300.0, 240.0, 60.0
-_PATIENCE_SECONDS, _LOOK_SECONDS = 6.0, 0.1
+_PATIENCE_SECONDS, _LOOK_SECONDS = 4.0, 0.1
 _DOUBLED = ("one manifest", "one score")
 T = TypeVar("T")
 
@@ -39,7 +39,6 @@ class Plan:
     """What runs of several seeds have in common. folder: for data, logs and results. datasets: see `chaos.study`."""
 
     faults: int
-    storage: Storage
     folder: Path
     datasets: int
 
@@ -58,12 +57,12 @@ def run_undisturbed(plan: Plan) -> ObjectStore:
     return DirectoryStore(folder.resolve() / "s3")
 
 
-def run_seed(plan: Plan, seed: int, undisturbed: ObjectStore) -> Outcome:
+def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) -> Outcome:
     """Run one seed, and judge it. Its logs, requests and faults stay in a folder named by the seed."""
     began, folder = time.monotonic(), plan.folder / str(seed)
-    schedule = draw_schedule(seed, plan.faults, killable_s3=plan.storage == "rclone")
+    schedule = draw_schedule(seed, plan.faults, killable_s3=storage == "rclone")
     with (
-        Cluster(folder, plan.data, plan.storage, seed=seed) as cluster,
+        Cluster(folder, plan.data, storage, seed=seed) as cluster,
         LeaseWatch(cluster.redis_url) as watch,
         Client(cluster.api_url) as client,
     ):
@@ -82,13 +81,13 @@ def run_seed(plan: Plan, seed: int, undisturbed: ObjectStore) -> Outcome:
         shown = [_show(client, one, POISON if one is wanted[1] else "") for one in wanted]
         breaches = list(judge(shown, store, undisturbed, entries))
         restarts = {name: child.restarts for name, child in cluster.children.items()}
-    _write_deeds(folder, injector.deeds)
+    _write_down(folder, injector.deeds, shown)
     made = made_parts(entries) | made_scores(entries)
     done = [deed for deed in injector.deeds if deed.done]
     doubled = sum(breach.check in _DOUBLED for breach in breaches)
     return Outcome(
         seed=seed,
-        storage=plan.storage,
+        storage=storage,
         faults=dict(Counter(deed.fault.name for deed in done)),
         requests=_hits(done),
         steps=_steps(wanted[0]),
@@ -177,7 +176,18 @@ def _hits(deeds: Sequence[Deed]) -> dict[str, int]:
     return dict(found)
 
 
-def _write_deeds(folder: Path, deeds: Sequence[Deed]) -> None:
+def _write_down(folder: Path, deeds: Sequence[Deed], shown: Sequence[verdict.Shown]) -> None:
+    """What was done and what the api showed in the end, beside the proxy's log of requests."""
     with (folder / "faults.jsonl").open("w", encoding="utf-8") as file:
         for deed in deeds:
             file.write(json.dumps({"name": deed.fault.name, "done": deed.done} | asdict(deed), default=str) + "\n")
+    plain = [
+        {
+            "study": one.study.id,
+            "poisoned": one.poisoned,
+            "jobs": [job.model_dump(mode="json") for job in one.jobs],
+            "pairs": [pair.model_dump(mode="json") for pair in one.pairs],
+        }
+        for one in shown
+    ]
+    (folder / "shown.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
