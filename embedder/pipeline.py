@@ -16,9 +16,17 @@ import numpy as np
 from embedder.adapters.base import Adapter, ModelInput
 from embedder.recipes import Dropped, find_recipe
 from embedder.samples import Floats, Sample, Source
-from shared.contracts import EmbeddingSpec, Manifest, Modality, Part
-from shared.embeddings import commit_manifest, list_parts, read_manifest, read_receipt, read_receipts, store_part
-from shared.errors import BadTable, NotFinite, ZeroVector
+from shared.contracts import Attempt, EmbeddingSpec, Manifest, Modality, Part
+from shared.embeddings import (
+    commit_manifest,
+    discard_damaged,
+    list_parts,
+    read_manifest,
+    read_receipt,
+    read_receipts,
+    store_part,
+)
+from shared.errors import AlteredPart, BadTable, MissingPart, NotFinite, ZeroVector
 from shared.packages import package_versions
 from shared.store import ObjectStore
 from shared.vectors import Vectors
@@ -38,8 +46,7 @@ def embed_part(
     source: Source,
     adapter: Adapter,
     store: ObjectStore,
-    attempt: str,
-    worker: str,
+    attempt: Attempt,
     batch: int,
     on_rows: OnRows,
     before_store: Callable[[], None] = lambda: None,
@@ -74,16 +81,29 @@ def embed_part(
         raise BadTable(f"{spec.label}: the source ended before row {expected}", f"rows up to {stop}", _CHANGED)
     before_store()
     vectors = Vectors(tuple(object_ids), np.concatenate(matrices))
-    seconds = time.perf_counter() - began
     return store_part(
-        store, spec, attempt, index, vectors, dropped=dropped, repaired=repaired, seconds=seconds, worker=worker
+        store,
+        spec,
+        attempt,
+        index,
+        vectors,
+        dropped=dropped,
+        repaired=repaired,
+        seconds=time.perf_counter() - began,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        device=adapter.device,
+        packages=package_versions(*PACKAGES),
     )
 
 
-def finish(spec: EmbeddingSpec, store: ObjectStore, *, device: str) -> Manifest | None:
+def finish(
+    spec: EmbeddingSpec, store: ObjectStore, *, before_commit: Callable[[], None] = lambda: None
+) -> Manifest | None:
     """Declare the embedding whole once every part is stored; None while some are missing. The first manifest stays.
 
-    Raises EmptyDataset when no object survived, and what `commit_manifest` raises.
+    A part that turns out damaged counts as missing from then on. before_commit: asked when every part was read back;
+    what it raises keeps the manifest out of the store. Raises EmptyDataset when no object survived, and
+    what `commit_manifest` raises.
     """
     manifest = read_manifest(store, spec)
     if manifest is not None:
@@ -93,9 +113,11 @@ def finish(spec: EmbeddingSpec, store: ObjectStore, *, device: str) -> Manifest 
     parts = read_receipts(store, spec)
     if len(parts) < spec.parts():
         return None
-    packages = package_versions(*PACKAGES)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return commit_manifest(store, spec, parts, packages=packages, device=device, created_at=now)
+    try:
+        return commit_manifest(store, spec, parts, before_commit=before_commit)
+    except (AlteredPart, MissingPart):
+        discard_damaged(store, spec, parts.values())
+        return None
 
 
 def prepare_objects(

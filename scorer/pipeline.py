@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -18,10 +19,12 @@ from scorer.pairing import join
 from scorer.records import read_score, result_of, write_objects
 from scorer.sides import StoredSide
 from shared import keys
-from shared.contracts import EmbeddingSpec, Manifest, Provenance, ScoreRecord, ScoreSpec
+from shared.contracts import Attempt, EmbeddingSpec, Manifest, Provenance, ScoreRecord, ScoreSpec, Transition
 from shared.embeddings import load_object_ids, read_manifest_with_hash
 from shared.errors import NotReady
 from shared.packages import package_versions
+from shared.records import sha256_of
+from shared.states import State
 from shared.store import ObjectStore
 
 _PACKAGES = ("samesky", "faiss-cpu", "numpy", "pyarrow")
@@ -33,11 +36,19 @@ class _Whole(NamedTuple):
     object_ids: tuple[str, ...]
 
 
-def score(spec: ScoreSpec, *, store: ObjectStore, threads: int, worker: str) -> ScoreRecord:
+def score(
+    spec: ScoreSpec,
+    *,
+    store: ObjectStore,
+    threads: int,
+    attempt: Attempt,
+    before_commit: Callable[[], None] = lambda: None,
+) -> ScoreRecord:
     """Make the score of a pair, unless it is made, and return the record that the store now holds.
 
-    threads: for FAISS and BLAS; 0 means all cores. worker: who does the work, for the record. Per-object values are
-    stored before the record, so a record names what is there. Raises NotReady (retryable) while an embedding is not
+    threads: for FAISS and BLAS; 0 means all cores. attempt: who does the work, for the record. Per-object values are
+    stored before the record, so a record names what is there. before_commit: asked when all is computed; what it raises
+    keeps the score out of the store. Raises NotReady (retryable) while an embedding is not
     whole, UnknownName for a metric, TooFewObjects, ZeroVector, and Corrupt for what the store has lost or altered;
     then no record is written.
     """
@@ -58,7 +69,10 @@ def score(spec: ScoreSpec, *, store: ObjectStore, threads: int, worker: str) -> 
     threads = threads or os.cpu_count() or 1
     with threadpool_limits(limits=threads):
         measured = {metric.name: metric.measure(comparison) for metric in metrics}
-    store.put(keys.score_objects(spec), write_objects(overlap.object_ids, measured))
+    before_commit()
+    objects = write_objects(overlap.object_ids, measured)
+    store.put(keys.score_objects(spec), objects)
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
     record = ScoreRecord(
         spec=spec,
         left_objects=overlap.left_objects,
@@ -66,15 +80,17 @@ def score(spec: ScoreSpec, *, store: ObjectStore, threads: int, worker: str) -> 
         objects=len(overlap.object_ids),
         metrics={metric.name: result_of(metric, measured[metric.name]) for metric in metrics},
         per_object=keys.score_objects(spec),
+        per_object_sha256=sha256_of(objects),
         provenance=Provenance(
             left_manifest=left.sha256,
             right_manifest=right.sha256,
             packages=package_versions(*_PACKAGES),
             seconds=round(time.monotonic() - started, 3),
             threads=threads,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            worker=worker,
+            created_at=at,
+            worker=attempt.worker,
         ),
+        history=(*attempt.history, Transition(state=State.DONE, at=at, worker=attempt.worker)),
     )
     store.put_if_absent(keys.score(spec), record.to_json())
     return read_score(store, spec) or record

@@ -7,26 +7,28 @@ object store. All Redis keys are built in this file.
 from __future__ import annotations
 
 import json
-import logging
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import LockError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.lock import Lock
+from redis.client import Pipeline
 from redis.retry import Retry
 
-from shared.errors import BadSetting, BrokerUnavailable, LeaseLost
+from services.broker import Delivery, queue_lists
+from services.leases import Leases, lease_key
+from services.redis_errors import named_errors
+from shared.contracts import Transition
+from shared.errors import BadSetting
 from shared.settings import Settings
 
-_log = logging.getLogger(__name__)
 _KEPT_SECONDS = 7 * 24 * 3600
+_ANSWER_SECONDS = 10
+_LONGEST_HISTORY = 100
+_NUDGE = "samesky:nudge"
+_EPOCH = "samesky:epoch"
 
 
 class RowsDone(NamedTuple):
@@ -36,46 +38,12 @@ class RowsDone(NamedTuple):
     rate: float | None
 
 
-class Lease:
-    """The right to do one step, renewed by a thread until it ends. `check` says whether it still holds."""
-
-    def __init__(self, lock: Lock, seconds: int) -> None:
-        self._lock, self._seconds = lock, seconds
-        self._over = threading.Event()
-        self._lost = False
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
-        self._thread.start()
-
-    def _renew(self) -> None:
-        while not self._over.wait(self._seconds / 3):
-            try:
-                self._lock.reacquire()
-            except LockError:
-                self._lost = True
-                return
-            except RedisError as error:  # Redis is away: it may come back before the lease ends
-                _log.warning("lease not renewed: %s", error)
-
-    def check(self) -> None:
-        """Raise LeaseLost if another worker may hold the step now."""
-        if self._lost:
-            raise LeaseLost("the lease ran out while the work was done", "a worker that renews in time")
-
-    def end(self) -> None:
-        """Give the step back."""
-        self._over.set()
-        self._thread.join()
-        try:
-            self._lock.release()
-        except (LockError, RedisError) as error:
-            _log.info("lease not given back, it will run out: %s", error)
-
-
 class Board:
     """Leases, starts, progress and wants, in one Redis."""
 
-    def __init__(self, redis: Redis, *, lease_seconds: int) -> None:
-        self._redis, self._lease_seconds = redis, lease_seconds
+    def __init__(self, redis: Redis, *, lease_seconds: float, patience: float = 60) -> None:
+        self._redis = redis
+        self.leases = Leases(redis, seconds=lease_seconds, patience=patience)
 
     @classmethod
     def open(cls, settings: Settings) -> Board:
@@ -84,78 +52,148 @@ class Board:
             redis = Redis.from_url(
                 settings.redis_url,
                 decode_responses=True,
-                socket_timeout=10,
+                socket_timeout=_ANSWER_SECONDS,
                 socket_connect_timeout=5,
                 health_check_interval=15,
                 retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3),
             )
         except ValueError:  # neither shown nor chained: what it quotes of the URL may be a password
             raise BadSetting("SAMESKY_REDIS_URL is no Redis URL", "redis://HOST:PORT/NUMBER") from None
-        return cls(redis, lease_seconds=settings.lease_seconds)
+        return cls(redis, lease_seconds=settings.lease_seconds, patience=settings.wait_seconds)
 
     def ping(self) -> None:
         """Raise BrokerUnavailable unless Redis answers."""
-        with _named_errors():
+        with named_errors():
             self._redis.ping()
 
     def queued(self, queue: str) -> list[str]:
         """Ids of the messages that wait in `queue`.
 
-        Reads kombu's own list (kombu 5.7: JSON with `headers.id`; messages of priority 0 lie under the
-        queue's name), so that what is queued is never remembered beside the queue and cannot disagree with it.
+        Reads kombu's own lists (kombu 5.7: JSON with `headers.id`), so that what is queued is never remembered
+        beside the queue and cannot disagree with it.
         """
-        with _named_errors():
-            messages = cast("list[str]", self._redis.lrange(queue, 0, -1))
-        return [json.loads(message)["headers"]["id"] for message in messages]
+        return [message["headers"]["id"] for message in self.queued_messages(queue)]
+
+    def queued_messages(self, queue: str) -> list[dict[str, Any]]:
+        """The messages that wait in `queue`, as Celery wrote them; `headers.sent_at` is when (Unix seconds)."""
+        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for name in queue_lists(queue):
+                pipe.lrange(name, 0, -1)
+            return [json.loads(message) for messages in pipe.execute() for message in messages]
+
+    def waiting(self, queue: str) -> int:
+        """How many messages wait in `queue`."""
+        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for name in queue_lists(queue):
+                pipe.llen(name)
+            return sum(pipe.execute())
+
+    def nudge(self) -> None:
+        """Ask the reconciler to look at once. Asking many times before it looks is asking once."""
+        with named_errors(), self._redis.pipeline() as pipe:
+            pipe.lpush(_NUDGE, "1")
+            pipe.ltrim(_NUDGE, 0, 0)
+            pipe.execute()
+
+    def wait_for_nudge(self, seconds: int) -> bool:
+        """Return when somebody asks for a look, or after `seconds`, fewer than 10; whether somebody did."""
+        with named_errors():
+            return self._redis.blpop([_NUDGE], timeout=seconds) is not None
+
+    def cancel(self, works: Iterable[str]) -> None:
+        """Let no step of these jobs and scores begin. works: their digests."""
+        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for work in works:
+                pipe.set(_cancelled_key(work), "1", ex=_KEPT_SECONDS)
+            pipe.execute()
+
+    def cancelled(self, work: str) -> bool:
+        """Whether no step of this job or score may begin."""
+        with named_errors():
+            return bool(self._redis.exists(_cancelled_key(work)))
+
+    def allow(self, works: Iterable[str]) -> None:
+        """Let steps of these jobs and scores begin again."""
+        names = [_cancelled_key(work) for work in works]
+        if names:
+            with named_errors():
+                self._redis.delete(*names)
+
+    def delivery(self, tag: str | None) -> Delivery:
+        """The delivery of a Celery message, which is in the same Redis."""
+        return Delivery(self._redis, tag)
+
+    def epoch(self) -> str:
+        """Changes when what processes remember of finished work may no longer be so."""
+        with named_errors():
+            return cast("str | None", self._redis.get(_EPOCH)) or ""
+
+    def begin_epoch(self) -> None:
+        """Make every process look anew at what it remembers of finished work."""
+        with named_errors():
+            self._redis.set(_EPOCH, uuid.uuid4().hex)
 
     def running(self, steps: Iterable[str]) -> set[str]:
         """Those of `steps` that a live worker holds."""
-        return self._present(_lease_key, steps)
+        return self._present(lease_key, steps)
 
     def _present(self, key: Callable[[str], str], steps: Iterable[str]) -> set[str]:
         names = list(steps)
         if not names:
             return set()
-        with _named_errors():
+        with named_errors():
             values = cast("list[str | None]", self._redis.mget([key(step) for step in names]))
         return {step for step, value in zip(names, values, strict=True) if value}
 
     def rest(self, step: str, seconds: int) -> None:
         """Let `step` rest before it is sent again."""
-        with _named_errors():
+        with named_errors():
             self._redis.set(_rest_key(step), "1", ex=seconds)
 
     def resting(self, steps: Iterable[str]) -> set[str]:
         """Those of `steps` that rest after an error."""
         return self._present(_rest_key, steps)
 
-    @contextmanager
-    def lease(self, step: str) -> Iterator[Lease | None]:
-        """Hold `step` for the length of the block; None when another worker holds it."""
-        lock = Lock(self._redis, _lease_key(step), timeout=self._lease_seconds, blocking=False, thread_local=False)
-        with _named_errors():
-            taken = lock.acquire()
-        if not taken:
-            yield None
-            return
-        lease = Lease(lock, self._lease_seconds)
-        try:
-            yield lease
-        finally:
-            lease.end()
-
-    def count_start(self, step: str) -> int:
-        """Count one more start of `step`; how many there were, this one included."""
-        with _named_errors(), self._redis.pipeline() as pipe:
+    def begin(self, step: str, transition: Transition) -> tuple[int, tuple[Transition, ...]]:
+        """Count one more start of `step`, and note it; how many there were, and all that happened to the step."""
+        with named_errors(), self._redis.pipeline() as pipe:
             pipe.incr(_starts_key(step))
             pipe.expire(_starts_key(step), _KEPT_SECONDS)
-            return int(pipe.execute()[0])
+            self._note(pipe, step, transition)
+            pipe.lrange(_history_key(step), 0, -1)
+            starts, *_, history = pipe.execute()
+        return int(starts), _parse(history)
 
-    def forget_starts(self, steps: Iterable[str]) -> None:
-        """Start counting at nought again, without rest."""
-        names = [key(step) for step in steps for key in (_starts_key, _rest_key)]
+    def note(self, transitions: Mapping[str, Transition]) -> None:
+        """Note what happened to some steps."""
+        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for step, transition in transitions.items():
+                self._note(pipe, step, transition)
+            pipe.execute()
+
+    @staticmethod
+    def _note(pipe: Pipeline, step: str, transition: Transition) -> None:
+        pipe.rpush(_history_key(step), transition.model_dump_json())
+        pipe.ltrim(_history_key(step), -_LONGEST_HISTORY, -1)
+        pipe.expire(_history_key(step), _KEPT_SECONDS)
+
+    def starts(self, step: str) -> int:
+        """How often `step` was begun."""
+        with named_errors():
+            return int(cast("str | None", self._redis.get(_starts_key(step))) or 0)
+
+    def histories(self, steps: Iterable[str]) -> list[tuple[Transition, ...]]:
+        """What happened to each of `steps`, in order, as far as the board knows."""
+        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for step in steps:
+                pipe.lrange(_history_key(step), 0, -1)
+            return [_parse(entries) for entries in pipe.execute()]
+
+    def forget(self, steps: Iterable[str]) -> None:
+        """Forget starts, rest and history of `steps`."""
+        names = [key(step) for step in steps for key in (_starts_key, _rest_key, _history_key)]
         if names:
-            with _named_errors():
+            with named_errors():
                 self._redis.delete(*names)
 
     def set_rows(self, embedding: str, rows_by_part: Mapping[int, int]) -> None:
@@ -164,7 +202,7 @@ class Board:
             return
         key, now = _rows_key(embedding), time.time()
         values: dict[Any, Any] = {str(part): rows for part, rows in rows_by_part.items()} | {"now": now}
-        with _named_errors(), self._redis.pipeline() as pipe:
+        with named_errors(), self._redis.pipeline() as pipe:
             pipe.hsetnx(key, "since", now)
             pipe.hsetnx(key, "before", 0)
             pipe.hset(key, mapping=values)
@@ -174,7 +212,7 @@ class Board:
     def restore_rows(self, embedding: str, rows_by_part: Mapping[int, int]) -> None:
         """Write up parts that were whole before this board knew of them; they do not count for the rate."""
         key = _rows_key(embedding)
-        with _named_errors():
+        with named_errors():
             known = cast("dict[str, str]", self._redis.hgetall(key))
             fresh = {str(part): rows for part, rows in rows_by_part.items() if str(part) not in known}
             if fresh:
@@ -186,14 +224,14 @@ class Board:
 
     def rows_done(self, embeddings: Iterable[str]) -> list[RowsDone]:
         """Rows done of each embedding, in order."""
-        with _named_errors(), self._redis.pipeline(transaction=False) as pipe:
+        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
             for embedding in embeddings:
                 pipe.hgetall(_rows_key(embedding))
             return [_rows_done(fields) for fields in pipe.execute()]
 
     def want(self, study_id: str, embeddings: Iterable[str]) -> None:
         """Note that a study wants these embeddings."""
-        with _named_errors(), self._redis.pipeline(transaction=False) as pipe:
+        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
             for embedding in embeddings:
                 pipe.sadd(_wanted_key(embedding), study_id)
                 pipe.expire(_wanted_key(embedding), _KEPT_SECONDS)
@@ -201,7 +239,7 @@ class Board:
 
     def wanted_by(self, embedding: str) -> list[str]:
         """Ids of the studies that want an embedding, as far as the board knows."""
-        with _named_errors():
+        with named_errors():
             return sorted(cast("set[str]", self._redis.smembers(_wanted_key(embedding))))
 
 
@@ -214,8 +252,8 @@ def _rows_done(fields: Mapping[str, str]) -> RowsDone:
     return RowsDone(rows, moved / seconds if seconds > 0 and moved > 0 else None)
 
 
-def _lease_key(step: str) -> str:
-    return f"samesky:lease:{step}"
+def _parse(entries: Iterable[str]) -> tuple[Transition, ...]:
+    return tuple(Transition.model_validate_json(entry) for entry in entries)
 
 
 def _rest_key(step: str) -> str:
@@ -226,21 +264,17 @@ def _starts_key(step: str) -> str:
     return f"samesky:starts:{step}"
 
 
+def _history_key(step: str) -> str:
+    return f"samesky:history:{step}"
+
+
+def _cancelled_key(work: str) -> str:
+    return f"samesky:cancelled:{work}"
+
+
 def _rows_key(embedding: str) -> str:
     return f"samesky:rows:{embedding}"
 
 
 def _wanted_key(embedding: str) -> str:
     return f"samesky:wanted:{embedding}"
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    try:
-        yield
-    except (RedisConnectionError, RedisTimeoutError) as error:
-        raise BrokerUnavailable(
-            f"Redis does not answer ({type(error).__name__})",
-            "a server at SAMESKY_REDIS_URL",
-            "start it, then try again",
-        ) from error

@@ -17,7 +17,7 @@ import httpx
 from services.field_errors import InvalidFields, validate
 from services.study_file import read_study_file
 from shared.errors import ApiUnavailable, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
-from shared.progress import JobProgress, PairProgress, StudyProgress
+from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.requests import StudyRequest
 from shared.settings import Settings
 
@@ -86,13 +86,33 @@ class Client:
         """How each pair of a study stands."""
         return [PairProgress.model_validate(item) for item in self._pages(_study(study_id, "pairs"))]
 
+    def cancel(self, study_id: str) -> StudyProgress:
+        """Begin no more of a study's work; what runs ends with its part. Raises AlreadyOver."""
+        return StudyProgress.model_validate(self._json(self._send("POST", _study(study_id, "cancel"))))
+
+    def retry(self, study_id: str) -> StudyProgress:
+        """Take up again what failed in a study, or was cancelled."""
+        return StudyProgress.model_validate(self._json(self._send("POST", _study(study_id, "retry"))))
+
+    def job(self, study_id: str, embedding: str) -> JobDetail:
+        """One job of a study, with all that happened to it."""
+        return JobDetail.model_validate(self._json(self._get(_study(study_id, f"jobs/{quote(embedding, safe='')}"))))
+
+    def pair(self, study_id: str, score: str) -> PairDetail:
+        """One pair of a study, with all that happened to it."""
+        return PairDetail.model_validate(self._json(self._get(_study(study_id, f"pairs/{quote(score, safe='')}"))))
+
+    def garbage(self, *, remove: bool = False) -> list[str]:
+        """Keys of stored objects that nothing names any more; `remove` removes them."""
+        return list(self._json(self._send("DELETE" if remove else "GET", "/v1/garbage"))["keys"])
+
     def wait(
         self,
         study_id: str,
         timeout: float | None = None,
         on_progress: Callable[[StudyProgress], object] | None = None,
     ) -> StudyProgress:
-        """Return once a study is done or failed; `on_progress` is called at every look before that, and at the last.
+        """Return once a study is done, failed or cancelled; `on_progress` is called at every look, the last included.
 
         An api that answered once and is away for less than a minute is waited for. Raises TimeoutError after
         `timeout` seconds.

@@ -7,14 +7,21 @@ Calling it too often does no harm: what is queued or running is not sent again.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from services.board import Board
-from services.broker import EMBED, EMBED_PART, SCORE, SCORE_PAIR, Sender
+from services.broker import EMBED, EMBED_PART, PRIORITIES, SCORE, SCORE_PAIR, Sender
+from services.failures import now, worker_name
 from services.ledger import Ledger
-from shared.contracts import EmbeddingSpec, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, ScoreSpec, Study, Transition
 from shared.embeddings import list_parts, read_receipts
+from shared.states import State
+
+_BATCH = 64
+_RANKS = (2, 8, 32)
+"""The first two missing steps of a study come before anyone's third, its first eight before anyone's ninth, ..."""
 
 
 class Step(NamedTuple):
@@ -42,37 +49,62 @@ def score_step(spec: ScoreSpec) -> Step:
     return Step(spec.digest, SCORE, SCORE_PAIR, {"score": spec.model_dump(mode="json")})
 
 
+class Ranked(NamedTuple):
+    """A step and its place among the missing steps of its study and queue: the lower, the sooner it is taken."""
+
+    step: Step
+    rank: int
+
+    @property
+    def priority(self) -> int:
+        """The priority of its message."""
+        return PRIORITIES[sum(self.rank >= limit for limit in _RANKS)]
+
+
 class Dispatcher:
-    """Releases missing steps, no more than `limit` waiting in a queue."""
+    """Releases missing steps, no more than `limit` waiting in a queue, and two for each study beyond that."""
 
     def __init__(self, ledger: Ledger, board: Board, sender: Sender, *, limit: int) -> None:
         self._ledger, self._board, self._sender, self._limit = ledger, board, sender, limit
 
     def release(self, studies: Sequence[Study]) -> int:
-        """Send missing steps of `studies`, in turn, so that a small study does not wait behind a huge one."""
-        return self.send(_in_turn([self.missing(study) for study in studies]))
+        """Send missing steps of `studies`; how many. Small studies do not wait behind huge ones."""
+        return self.send([self.missing(study) for study in studies])
 
-    def send(self, steps: Iterable[Step]) -> int:
-        """Send those of `steps` that are not queued, running or resting, as far as the queues have room."""
+    def send(self, wanted: Sequence[Iterator[Step]]) -> int:
+        """Send those steps that are not queued, running or resting, as far as the queues have room; how many.
+
+        wanted: for each study its missing steps, in the order of their use. Studies take turns, and the first
+        steps of each have the highest priority, and find room in a full queue.
+        """
         queued = {queue: set(self._board.queued(queue)) for queue in (EMBED, SCORE)}
         sent = 0
-        for batch in _batches(steps, self._limit):
-            ids = [step.id for step in batch]
-            busy = self._board.running(ids) | self._board.resting(ids)
-            for step in batch:
-                waiting = queued[step.queue]
-                if len(waiting) < self._limit and step.id not in waiting and step.id not in busy:
-                    self._sender.send(step.task, step.queue, step.message, message_id=step.id)
-                    waiting.add(step.id)
-                    sent += 1
-            if all(len(waiting) >= self._limit for waiting in queued.values()):
-                break
+        for batch in _batches(_in_turn([_ranked(steps, self._limit) for steps in wanted]), _BATCH):
+            free = self._free(batch, queued)
+            self._board.note({step.id: _queued() for step, _ in free})
+            for step, rank in free:
+                priority = Ranked(step, rank).priority
+                self._sender.send(step.task, step.queue, step.message, message_id=step.id, priority=priority)
+            sent += len(free)
         return sent
+
+    def _free(self, batch: Sequence[Ranked], queued: dict[str, set[str]]) -> list[Ranked]:
+        ids = [step.id for step, _ in batch]
+        busy = self._board.running(ids) | self._board.resting(ids)
+        free = []
+        for step, rank in batch:
+            waiting = queued[step.queue]
+            room = len(waiting) < self._limit or rank < _RANKS[0]
+            if room and step.id not in waiting and step.id not in busy:
+                free.append(Ranked(step, rank))
+                waiting.add(step.id)
+        return free
 
     def missing(self, study: Study) -> Iterator[Step]:
         """Steps of a study that are wanted and can be done: scores first, since they finish something."""
+        scored = self._ledger.scored_of(study)
         for score in self._ledger.scores(study):
-            if not self._ledger.scored(score) and self._ledger.ready(score) and not self._ledger.score_failure(score):
+            if score.digest not in scored and self._ledger.ready(score) and not self._ledger.score_failure(score):
                 yield score_step(score)
         for spec in study.embeddings:
             if not self._ledger.whole(spec) and not self._ledger.embedding_failure(spec):
@@ -89,9 +121,13 @@ class Dispatcher:
 
     def complete(self, study: Study) -> bool:
         """Whether every job and every pair of the study is done."""
-        return all(self._ledger.whole(spec) for spec in study.embeddings) and all(
-            self._ledger.scored(score) for score in self._ledger.scores(study)
+        return all(self._ledger.whole(spec) for spec in study.embeddings) and len(self._ledger.scored_of(study)) == len(
+            self._ledger.scores(study)
         )
+
+
+def _queued() -> Transition:
+    return Transition(state=State.QUEUED, at=now(), worker=worker_name())
 
 
 def _rows_of(spec: EmbeddingSpec, index: int) -> int:
@@ -99,12 +135,23 @@ def _rows_of(spec: EmbeddingSpec, index: int) -> int:
     return max(0, stop - start)
 
 
-def _in_turn(queues: Sequence[Iterator[Step]]) -> Iterator[Step]:
+def _ranked(steps: Iterator[Step], limit: int) -> Iterator[Ranked]:
+    """The steps with their ranks, until enough of one queue are seen that no more of it could be sent now."""
+    ranks: Counter[str] = Counter()
+    for step in steps:
+        if ranks[step.queue] < 2 * limit:
+            yield Ranked(step, ranks[step.queue])
+        elif step.queue == EMBED:  # parts come last: nothing else is to come
+            return
+        ranks[step.queue] += 1
+
+
+def _in_turn(queues: Sequence[Iterator[Ranked]]) -> Iterator[Ranked]:
     for round_ in itertools.zip_longest(*queues):
         yield from (step for step in round_ if step is not None)
 
 
-def _batches(steps: Iterable[Step], size: int) -> Iterator[list[Step]]:
+def _batches(steps: Iterable[Ranked], size: int) -> Iterator[list[Ranked]]:
     iterator = iter(steps)
     while batch := list(itertools.islice(iterator, size)):
         yield batch

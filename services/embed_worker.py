@@ -7,17 +7,18 @@ last. A step is one part, so a worker that dies wastes at most one.
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from services.board import Board, Lease
-from services.broker import ANNOUNCE, EMBED, SCORE, Sender
+from services.board import Board
+from services.broker import ANNOUNCE, EMBED, EMBED_PART, SCORE, Sender
 from services.dispatch import part_step_id
-from services.failures import worker_name
-from services.steps import new_attempt, run_step
-from services.worker import make_worker_app, run_worker
+from services.failures import parent_name
+from services.leases import Lease
+from services.steps import Runner, StepWork
+from services.worker import delivery_of, make_worker_app, nudge_when_low, run_worker
 from shared import keys
-from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef
+from shared.contracts import Attempt, DatasetRef, EmbeddingSpec, ModelRef
 from shared.embeddings import read_manifest
 from shared.errors import BrokerUnavailable
 from shared.settings import Settings
@@ -33,30 +34,30 @@ _settings = Settings.read()
 app = make_worker_app(_settings, __name__)
 
 
-@app.task(name="samesky.embed_part")  # type: ignore[untyped-decorator]
-def embed_part(message: dict[str, Any]) -> None:
+@app.task(name=EMBED_PART, bind=True)  # type: ignore[untyped-decorator]
+def embed_part(self: Any, message: dict[str, Any]) -> None:
     """Make one part of an embedding; with the last part, its manifest."""
     spec, index = EmbeddingSpec.model_validate(message["embedding"]), int(message["part"])
     store, board = _store(), _board()
     if read_manifest(store, spec) is not None:
         return
-    run_step(
+    step = StepWork(
         part_step_id(spec.digest, index),
-        lambda lease: _make_part(spec, index, lease),
-        digest=spec.digest,
+        work=spec.digest,
         label=spec.label,
-        failure_key=keys.embedding_failure(spec),
-        board=board,
-        store=store,
-        attempts=_settings.attempts,
+        endings=keys.work_endings(spec.dataset.name),
+        part=f"part {index}",
     )
+    runner = Runner(board, store, attempts=_settings.attempts)
+    runner.run(step, partial(_make_part, spec, index), delivery_of(self, board))
+    nudge_when_low(board, EMBED, _settings)
 
 
-def _make_part(spec: EmbeddingSpec, index: int, lease: Lease) -> None:
+def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) -> None:
     from embedder import pipeline
     from embedder.sources.opening import check_unchanged
 
-    board, store, adapter = _board(), _store(), _adapter(spec.model)
+    board, store = _board(), _store()
     start, stop = spec.part_range(index)
 
     def before_store() -> None:
@@ -67,20 +68,19 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease) -> None:
         spec,
         index,
         source=_source(spec.dataset),
-        adapter=adapter,
+        adapter=_adapter(spec.model),
         store=store,
-        attempt=new_attempt(),
-        worker=worker_name(),
+        attempt=attempt,
         batch=_settings.batch,
         on_rows=lambda rows: _report(board, spec.digest, index, rows),
         before_store=before_store,
     )
     _report(board, spec.digest, index, stop - start)
     _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
-    with board.lease(f"{spec.digest}:manifest") as last:
+    with board.leases.lease(f"{spec.digest}:manifest", parent_name()) as last:
         # One writer at a time, for stores that cannot say who was first. If the holder does not see this part yet,
         # the reconciler finds every part there and no manifest, and sends one more step.
-        if last is not None and pipeline.finish(spec, store, device=adapter.device) is not None:
+        if last is not None and pipeline.finish(spec, store, before_commit=last.check) is not None:
             _announce(spec)
 
 

@@ -15,6 +15,16 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
+def parent_name() -> str:
+    """The process that started this one: for a pool child its worker, by which the worker knows its child's leases."""
+    return f"{socket.gethostname()}:{os.getppid()}"
+
+
+def now() -> str:
+    """This moment, in UTC, to the millisecond (ISO 8601)."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def describe_failure(error: Exception, *, work: str, label: str, attempts: int) -> Failure:
     """The record of why work ended without a result. work: digest of the job or score."""
     if not isinstance(error, SameSkyError):
@@ -30,5 +40,5 @@ def describe_failure(error: Exception, *, work: str, label: str, attempts: int) 
         remedy=error.remedy,
         attempts=attempts,
         worker=worker_name(),
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        at=now(),
     )

@@ -24,6 +24,23 @@ def beat(file: Path) -> None:
     file.touch()
 
 
+class Heart:
+    """When this process beat last, told within it by `age` and to others by the file's time, where there is a file."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file, self._beaten = file, time.monotonic()
+
+    def beat(self) -> None:
+        """Beat once."""
+        self._beaten = time.monotonic()
+        if self._file is not None:
+            beat(self._file)
+
+    def age(self) -> float:
+        """Seconds since the last beat; before the first, since the start."""
+        return time.monotonic() - self._beaten
+
+
 def heartbeat_age(file: Path) -> float | None:
     """Seconds since the last beat; None before the first."""
     try:

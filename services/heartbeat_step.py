@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery, bootsteps
 
-from services.heartbeat import BEAT_SECONDS, beat
+from services.heartbeat import BEAT_SECONDS, Heart
 from shared.settings import Settings
 
 
@@ -21,9 +21,9 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, consumer: Any) -> None:
         """Beat now, and then on the consumer's timer."""
-        file = consumer.app.heartbeat_file
-        beat(file)
-        self._entry = consumer.timer.call_repeatedly(BEAT_SECONDS, beat, (file,))
+        heart = consumer.app.heart
+        heart.beat()
+        self._entry = consumer.timer.call_repeatedly(BEAT_SECONDS, heart.beat)
 
     def stop(self, consumer: Any) -> None:
         """Beat no more: the timer outlives the connection."""
@@ -33,7 +33,6 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def beat_while_consuming(app: Celery, settings: Settings) -> None:
-    """Make workers of `app` beat, where the settings name a heartbeat file."""
-    if settings.heartbeat_file is not None:
-        app.heartbeat_file = settings.heartbeat_file
-        app.steps["consumer"].add(HeartbeatStep)
+    """Make workers of `app` beat: `app.heart`, and with it the heartbeat file, where the settings name one."""
+    app.heart = Heart(settings.heartbeat_file)
+    app.steps["consumer"].add(HeartbeatStep)

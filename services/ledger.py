@@ -1,23 +1,30 @@
-"""What the object store says of wanted work: done, failed, or still missing.
+"""What the object store says of wanted work: done, failed, cancelled, or still missing.
 
-Remembers only what cannot change: a manifest or a score, once there, stays.
+Remembers what does not change: a manifest or a score, once there, stays, and endings are only added. When somebody
+takes damaged work back after all, the board's epoch changes, and everything is looked at anew.
 """
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
+from services.board import Board
 from services.failures import describe_failure
 from shared import keys
-from shared.contracts import EmbeddingSpec, Failure, PairSpec, ScoreRecord, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, Ending, Failure, PairSpec, ScoreRecord, ScoreSpec, Study
 from shared.embeddings import read_manifest
-from shared.errors import BadRecord, UnknownName
+from shared.endings import list_endings, state_at
+from shared.errors import BadRecord, BrokerUnavailable, UnknownName
 from shared.records import read_record
+from shared.states import State
 from shared.store import ObjectStore
 
 _REMEMBERED = 20_000
+_FRESH_SECONDS = 1.0
+_FEW = 20
 T = TypeVar("T")
 
 
@@ -34,11 +41,30 @@ class Ledger:
 
     def __init__(self, store: ObjectStore) -> None:
         self.store = store
+        self._epoch: str | None = None
+        self._studies: OrderedDict[str, Study] = OrderedDict()
+        self._wanted: OrderedDict[str, tuple[ScoreSpec, ...]] = OrderedDict()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget all that was remembered of work."""
         self._whole: OrderedDict[str, Whole] = OrderedDict()
         self._scored: OrderedDict[str, None] = OrderedDict()
         self._unreadable: dict[str, BadRecord] = {}
-        self._studies: OrderedDict[str, Study] = OrderedDict()
-        self._wanted: OrderedDict[str, tuple[ScoreSpec, ...]] = OrderedDict()
+        self._endings: OrderedDict[str, Ending] = OrderedDict()
+        self._lists: dict[str, tuple[float, Mapping[str, str]]] = {}
+
+    def keep_up(self, board: Board) -> bool:
+        """Forget, if somebody began a new epoch since the last call; whether so. Without Redis, go on as before."""
+        try:
+            epoch = board.epoch()
+        except BrokerUnavailable:
+            return False
+        if epoch == self._epoch:
+            return False
+        self.forget()
+        self._epoch = epoch
+        return True
 
     def whole(self, spec: EmbeddingSpec) -> Whole | None:
         """The finished embedding, or None while there is none, or none that can be read."""
@@ -64,22 +90,71 @@ class Ledger:
             _remember(self._scored, digest, None)
         return True
 
+    def scored_of(self, study: Study) -> set[str]:
+        """The digests of those scores of a study that exist; one listing tells of many."""
+        scores = self.scores(study)
+        unknown = [spec for spec in scores if spec.digest not in self._scored]
+        if len(unknown) <= _FEW:
+            return {spec.digest for spec in scores if self.scored(spec)}
+        there: set[str] = set()
+        for dataset in {spec.pair.left.dataset.name for spec in unknown}:
+            there |= self._list(keys.of_dataset(keys.SCORES, dataset), self._list_scores).keys()
+        for spec in unknown:
+            if spec.digest in there:
+                _remember(self._scored, spec.digest, None)
+        return {spec.digest for spec in scores if spec.digest in there or spec.digest in self._scored}
+
+    def _list_scores(self, prefix: str) -> Mapping[str, str]:
+        return {keys.score_digest(key): key for key in self.store.keys(prefix) if keys.is_score(key)}
+
     def embedding_failure(self, spec: EmbeddingSpec) -> Failure | None:
         """Why there is no embedding and will be none: the job failed, or its manifest cannot be read."""
         unreadable = self._unreadable.get(spec.digest)
         if unreadable:
             return describe_failure(unreadable, work=spec.digest, label=spec.label, attempts=1)
-        return self._read_failure(keys.embedding_failure(spec), spec.digest, spec.label)
+        return self._failure(spec.dataset.name, spec.digest, spec.label)
 
     def score_failure(self, spec: ScoreSpec) -> Failure | None:
         """Why the pair ended without a score, if it did of itself."""
-        return self._read_failure(keys.score_failure(spec), spec.digest, spec.pair.label)
+        return self._failure(spec.pair.left.dataset.name, spec.digest, spec.pair.label)
 
-    def _read_failure(self, key: str, work: str, label: str) -> Failure | None:
+    def _failure(self, dataset: str, work: str, label: str) -> Failure | None:
+        key = self._list(keys.work_endings(dataset), self._list_endings).get(work)
+        if key is None or state_at(key) is not State.FAILED:
+            return None
         try:
-            return read_record(self.store, key, Failure)
+            ending = self._ending(key)
         except BadRecord as error:
             return describe_failure(error, work=work, label=label, attempts=1)
+        return ending.failure if ending else None
+
+    def cancelled(self, study_id: str) -> bool:
+        """Whether a study was cancelled, and not taken up again."""
+        key = self._list(keys.study_endings(), self._list_endings).get(study_id)
+        return key is not None and state_at(key) is State.CANCELLED
+
+    def _list_endings(self, prefix: str) -> Mapping[str, str]:
+        return list_endings(self.store, prefix)
+
+    def _ending(self, key: str) -> Ending | None:
+        if key not in self._endings:
+            ending = read_record(self.store, key, Ending)
+            if ending is None:
+                return None
+            _remember(self._endings, key, ending)
+        return self._endings[key]
+
+    def _list(self, prefix: str, make: Callable[[str], Mapping[str, str]]) -> Mapping[str, str]:
+        """What `make` lists under `prefix`, asked for again when it is no longer fresh."""
+        made, listed = self._lists.get(prefix, (0.0, {}))
+        if time.monotonic() - made > _FRESH_SECONDS:
+            listed = make(prefix)
+            self._lists[prefix] = (time.monotonic(), listed)
+        return listed
+
+    def refresh(self) -> None:
+        """Ask again for every list at its next use."""
+        self._lists.clear()
 
     def pair_failure(self, spec: ScoreSpec) -> Failure | None:
         """Why the pair ended, or will end, without a score: its own failure or that of an embedding it needs."""
@@ -115,6 +190,10 @@ class Ledger:
         if study.id not in self._wanted:
             _remember(self._wanted, study.id, study.scores())
         return self._wanted[study.id]
+
+    def works(self, study: Study) -> list[str]:
+        """The digests of all jobs and scores of a study."""
+        return [spec.digest for spec in (*study.embeddings, *self.scores(study))]
 
     def study_ids(self) -> Iterator[str]:
         """Ids of all accepted studies."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 
 from services.board import Board
 from services.broker import Sender, make_app
 from services.dispatch import Dispatcher
-from services.heartbeat import beat
+from services.heartbeat import Heart
 from services.ledger import Ledger
 from services.startup import wait_for_services
 from shared.contracts import Study
@@ -23,6 +24,8 @@ from shared.settings import Settings
 from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
+_LEAST_PAUSE_SECONDS = 0.2
+_PAUSE_SECONDS = 1.0
 
 
 class Reconciler:
@@ -34,6 +37,9 @@ class Reconciler:
 
     def look(self) -> int:
         """One look; how many steps were sent. Raises BrokerUnavailable, StoreUnavailable."""
+        if self._ledger.keep_up(self._board):
+            self._complete.clear()
+        self._ledger.refresh()
         open_studies = []
         for study_id in self._ledger.study_ids():
             if study_id in self._complete:
@@ -41,16 +47,19 @@ class Reconciler:
             study = self._read(study_id)
             if study is None:
                 continue
+            self._board.allow(self._ledger.works(study))  # a cancellation may have crossed with its acceptance
             self._board.want(study.id, (spec.digest for spec in study.embeddings))
             open_studies.append(study)
         return self._dispatcher.release(open_studies)
 
     def _read(self, study_id: str) -> Study | None:
-        """An open study; None for one that is complete or cannot be read."""
+        """An open study; None for one that is complete or cancelled, or cannot be read."""
         try:
             study = self._ledger.study(study_id)
         except BadRecord as error:
             _log.error("study left out: %s", error)
+            return None
+        if self._ledger.cancelled(study_id):
             return None
         if self._dispatcher.complete(study):
             self._complete.add(study_id)
@@ -69,14 +78,24 @@ def run(settings: Settings) -> None:
     ledger = Ledger(store)
     dispatcher = Dispatcher(ledger, board, Sender(make_app(settings)), limit=settings.release_limit)
     reconciler = Reconciler(ledger, board, dispatcher)
+    heart = Heart(settings.heartbeat_file)
     _log.info("reconciler looks every %d s", settings.reconcile_seconds)
     while not over.is_set():
+        started = time.monotonic()
         try:
             sent = reconciler.look()
             if sent:
                 _log.info("released %d steps", sent)
-            if settings.heartbeat_file is not None:
-                beat(settings.heartbeat_file)
+            heart.beat()
+            # Looks that cost much keep their distance, however often somebody asks for one.
+            over.wait(max(_LEAST_PAUSE_SECONDS, 2 * (time.monotonic() - started)))
+            _wait_for_nudge(board, over, started + settings.reconcile_seconds)
         except (BrokerUnavailable, StoreUnavailable) as error:
             _log.warning("will look again: %s", error)
-        over.wait(settings.reconcile_seconds)
+            over.wait(_PAUSE_SECONDS)
+
+
+def _wait_for_nudge(board: Board, over: threading.Event, until: float) -> None:
+    """Return when somebody asks for a look, when it is time for one, or when told to stop."""
+    while not over.is_set() and time.monotonic() < until and not board.wait_for_nudge(1):
+        pass

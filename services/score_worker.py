@@ -6,18 +6,18 @@ A message only hints: the scorer believes manifests. Loads FAISS in its pool chi
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from services.board import Board, Lease
-from services.broker import SCORE, Sender
+from services.board import Board
+from services.broker import ANNOUNCE, SCORE, SCORE_PAIR, Sender
 from services.dispatch import Dispatcher, score_step
-from services.failures import worker_name
+from services.leases import Lease
 from services.ledger import Ledger
-from services.steps import run_step
-from services.worker import make_worker_app, run_worker
+from services.steps import Runner, StepWork
+from services.worker import delivery_of, make_worker_app, nudge_when_low, run_worker
 from shared import keys
-from shared.contracts import EmbeddingSpec, ScoreSpec
+from shared.contracts import Attempt, EmbeddingSpec, ScoreSpec
 from shared.settings import Settings
 from shared.stores import open_store
 
@@ -26,25 +26,24 @@ _settings = Settings.read()
 app = make_worker_app(_settings, __name__)
 
 
-@app.task(name="samesky.score_pair")  # type: ignore[untyped-decorator]
-def score_pair(message: dict[str, Any]) -> None:
+@app.task(name=SCORE_PAIR, bind=True)  # type: ignore[untyped-decorator]
+def score_pair(self: Any, message: dict[str, Any]) -> None:
     """Make one score, if both embeddings of the pair are whole."""
-    spec, ledger = ScoreSpec.model_validate(message["score"]), _ledger()
+    spec, ledger, board = ScoreSpec.model_validate(message["score"]), _ledger(), _board()
     if ledger.scored(spec) or not ledger.ready(spec):
         return
-    run_step(
+    step = StepWork(
         spec.digest,
-        lambda lease: _make_score(spec, lease),
-        digest=spec.digest,
+        work=spec.digest,
         label=spec.pair.label,
-        failure_key=keys.score_failure(spec),
-        board=_board(),
-        store=ledger.store,
-        attempts=_settings.attempts,
+        endings=keys.work_endings(spec.pair.left.dataset.name),
     )
+    runner = Runner(board, ledger.store, attempts=_settings.attempts)
+    runner.run(step, partial(_make_score, spec), delivery_of(self, board))
+    nudge_when_low(board, SCORE, _settings)
 
 
-@app.task(name="samesky.announce")  # type: ignore[untyped-decorator]
+@app.task(name=ANNOUNCE)  # type: ignore[untyped-decorator]
 def announce(message: dict[str, Any]) -> None:
     """An embedding is said to be whole: send the scores it completes. Costs its own pairs, not the study's."""
     from scorer.ready import completed_by
@@ -53,21 +52,28 @@ def announce(message: dict[str, Any]) -> None:
     dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
     for study_id in board.wanted_by(spec.digest):
         completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
-        dispatcher.send(score_step(score) for score in completed if not ledger.scored(score))
+        dispatcher.send([(score_step(score) for score in completed if not ledger.scored(score))])
 
 
-def _make_score(spec: ScoreSpec, lease: Lease) -> None:
+def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
     from scorer.pipeline import score
 
-    record = score(spec, store=_ledger().store, threads=_settings.threads, worker=worker_name())
-    lease.check()
+    store, threads = _ledger().store, _settings.threads
+    record = score(spec, store=store, threads=threads, attempt=attempt, before_commit=lease.check)
     values = ", ".join(f"{name} {result.value:.4f}" for name, result in record.metrics.items())
     _log.info("%s: %s of %d objects in %.1f s", spec.pair.label, values, record.objects, record.provenance.seconds)
 
 
 @lru_cache(maxsize=1)
-def _ledger() -> Ledger:
+def _known() -> Ledger:
     return Ledger(open_store(_settings))
+
+
+def _ledger() -> Ledger:
+    """What this process knows of finished work, unless somebody said that it may no longer be so."""
+    ledger = _known()
+    ledger.keep_up(_board())
+    return ledger
 
 
 @lru_cache(maxsize=1)

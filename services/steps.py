@@ -6,75 +6,133 @@ This is the worker's edge: the one place where an error that nobody named is cau
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from services.board import Board, Lease
-from services.failures import describe_failure
+from services.board import Board
+from services.broker import Delivery
+from services.failures import describe_failure, now, parent_name, worker_name
+from services.leases import Lease
+from shared.contracts import Attempt, Ending, Transition
+from shared.endings import add_ending
 from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped
+from shared.states import State
 from shared.store import ObjectStore
 
 _log = logging.getLogger(__name__)
 _FIRST_REST_SECONDS, _LONGER = 5, 6  # rests of 5 s, 30 s, 180 s
+_LONGEST_REST_SECONDS = 180
 
 
-def new_attempt() -> str:
-    """A name that no other attempt has; later attempts sort after earlier ones."""
-    return f"{time.strftime('%Y%m%dt%H%M%Sz', time.gmtime())}-{uuid.uuid4().hex[:12]}"
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """What a step is for. work: digest of its job or score. part: which part of a job; empty for a score.
 
-
-def run_step(
-    step: str,
-    work: Callable[[Lease], None],
-    *,
-    digest: str,
-    label: str,
-    failure_key: str,
-    board: Board,
-    store: ObjectStore,
-    attempts: int,
-) -> None:
-    """Do `work` under a lease on `step`, and keep the reason if it fails for good.
-
-    A retryable error, or one that nobody named, leaves the step to the reconciler, `attempts` starts in all;
-    a permanent one fails it at once. Between starts the step rests, each time longer, so that an outage is not
-    taken for a failure. A step that another worker holds is left to it. Starts are counted before the work, so
-    that work which kills its worker is stopped too.
+    endings: prefix of the endings of its dataset.
     """
-    with board.lease(step) as lease:
-        if lease is None:
-            _log.info("%s is another worker's", label, extra={"step": step})
-            return
-        starts = board.count_start(step)
+
+    step: str
+    work: str
+    label: str
+    endings: str
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The step for people."""
+        return f"{self.label} {self.part}".rstrip()
+
+
+class Runner:
+    """Runs steps. attempts: starts of one step before it is failed."""
+
+    def __init__(self, board: Board, store: ObjectStore, *, attempts: int) -> None:
+        self._board, self._store, self._attempts = board, store, attempts
+
+    def run(self, step: StepWork, do: Callable[[Lease, Attempt], None], delivery: Delivery | None = None) -> bool:
+        """Do one step under its lease, and keep the reason if it fails for good; whether it was begun.
+
+        A retryable error, or one that nobody named, leaves the step to the reconciler, `attempts` starts in all;
+        a permanent one fails it at once. Between starts the step rests, each time longer, so that an outage is not
+        taken for a failure. A step that another worker holds is left to it, and one that was cancelled is left alone.
+        Starts are counted before the work, so that work which kills its worker is stopped too.
+        """
         try:
-            if starts > attempts:
-                raise Stopped(
-                    f"{label} ended its worker, or ran past its limit, {attempts} times",
-                    "work that ends",
-                    "see the worker's log; more memory, or a smaller SAMESKY_BATCH, may help",
-                )
-            work(lease)
+            return self._run_leased(step, do, delivery)
         except LeaseLost as error:
-            _log.warning("%s is left to another worker: %s", label, error, extra={"step": step})
-            return
+            _log.warning("%s is left to another worker: %s", step.name, error)
+        except BrokerUnavailable as error:
+            _log.warning("%s will be tried again when Redis is back: %s", step.name, error)
+        return True
+
+    def _run_leased(self, step: StepWork, do: Callable[[Lease, Attempt], None], delivery: Delivery | None) -> bool:
+        renew = delivery.renew if delivery else lambda: None
+        with self._board.leases.lease(step.step, parent_name(), renew) as lease:
+            if lease is None:
+                _log.info("%s is another worker's", step.name)
+                return False
+            if self._board.cancelled(step.work):
+                _log.info("%s was cancelled", step.name)
+                return False
+            begun = Transition(state=State.RUNNING, at=now(), worker=worker_name(), step=step.part)
+            starts, history = self._board.begin(step.step, begun)
+            name = f"{lease.token:016d}-{uuid.uuid4().hex[:8]}"
+            attempt = Attempt(name=name, worker=worker_name(), token=lease.token, history=history)
+            self._run_attempt(step, do, lease, attempt, starts)
+        return True
+
+    def _run_attempt(
+        self, step: StepWork, do: Callable[[Lease, Attempt], None], lease: Lease, attempt: Attempt, starts: int
+    ) -> None:
+        try:
+            if starts > self._attempts:
+                raise _stopped(step, starts - 1, attempt)
+            do(lease, attempt)
+            self._board.forget([step.step])
+        except (LeaseLost, BrokerUnavailable):
+            raise
         except Exception as error:  # noqa: BLE001 - the worker's edge
-            if not isinstance(error, Permanent) and starts < attempts:
-                _log.warning("%s will be tried again: %s", label, error, exc_info=_trace(error), extra={"step": step})
-                board.rest(step, _FIRST_REST_SECONDS * _LONGER ** (starts - 1))
-                return
-            _log.error("%s failed: %s", label, error, exc_info=_trace(error), extra={"step": step})
-            failure = describe_failure(error, work=digest, label=label, attempts=starts)
-            store.put(failure_key, failure.to_json())
-            return
-        _forget(board, step)
+            if isinstance(error, Permanent) or starts >= self._attempts:
+                _log.error("%s failed: %s", step.name, error, exc_info=_trace(error))
+                lease.check()
+                self._fail(step, error, attempt, starts)
+            else:
+                _log.warning("%s will be tried again: %s", step.name, error, exc_info=_trace(error))
+                leave(self._board, step.step, starts, why=str(error), part=step.part)
+
+    def _fail(self, step: StepWork, error: Exception, attempt: Attempt, starts: int) -> None:
+        failure = describe_failure(error, work=step.work, label=step.label, attempts=min(starts, self._attempts))
+        failed = Transition(state=State.FAILED, at=failure.at, worker=failure.worker, step=step.part, why=failure.wrong)
+        ending = Ending(
+            subject=step.work,
+            label=step.label,
+            state=State.FAILED,
+            at=failure.at,
+            worker=failure.worker,
+            failure=failure,
+            history=(*attempt.history, failed),
+        )
+        add_ending(self._store, step.endings, ending)
 
 
-def _forget(board: Board, step: str) -> None:
-    try:
-        board.forget_starts([step])
-    except BrokerUnavailable as error:  # the work is done all the same
-        _log.warning("%s", error)
+def leave(
+    board: Board, step: str, starts: int, *, why: str, part: str = "", first_rest: int = _FIRST_REST_SECONDS
+) -> None:
+    """Leave a step to be tried again, after a rest, in seconds, that is longer after each start."""
+    rest = min(first_rest * _LONGER ** max(0, starts - 1), _LONGEST_REST_SECONDS)
+    board.note({step: Transition(state=State.QUEUED, at=now(), worker=worker_name(), step=part, why=why)})
+    board.rest(step, rest)
+
+
+def _stopped(step: StepWork, times: int, attempt: Attempt) -> Stopped:
+    whys = [transition.why for transition in attempt.history if transition.state is State.QUEUED and transition.why]
+    last = f"; last: {whys[-1]}" if whys else ""
+    return Stopped(
+        f"{step.name} ended its worker, or ran past its limit, {times} times{last}",
+        "work that ends",
+        "see the worker's log; more memory, or a smaller SAMESKY_BATCH, may help",
+    )
 
 
 def _trace(error: Exception) -> Exception | None:

@@ -15,12 +15,16 @@ from scorer.metrics import find_metric
 from services.board import Board, RowsDone
 from services.broker import Sender, make_app
 from services.dispatch import Dispatcher, part_step_id
+from services.garbage import Garbage
+from services.histories import job_history, pair_history
 from services.ledger import Ledger
+from services.reopening import Reopening, ending_of
 from shared import keys
 from shared.contracts import Contract, EmbeddingSpec, Manifest, ScoreRecord, ScoreSpec, Study
-from shared.errors import BadRecord, BrokerUnavailable, StoreUnavailable
+from shared.endings import add_ending
+from shared.errors import AlreadyOver, BadRecord, BrokerUnavailable, StoreUnavailable, UnknownName
 from shared.planning import expand, refuse_unseen
-from shared.progress import JobProgress, PairProgress, StudyProgress
+from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.records import read_record
 from shared.requests import StudyRequest
 from shared.settings import Settings
@@ -30,6 +34,7 @@ from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
 Record = TypeVar("Record", bound=Contract)
+Spec = TypeVar("Spec", EmbeddingSpec, ScoreSpec)
 
 
 class Studies:
@@ -48,7 +53,7 @@ class Studies:
     def accept(self, request: StudyRequest) -> tuple[Study, bool]:
         """Resolve, expand and store a study; whether it is new. It is in the store before this returns.
 
-        A study that is there already does no work twice; what had failed in it is tried again.
+        A study that is there already does no work twice; what had failed in it, or was cancelled, is taken up again.
         Raises BadInput for what cannot be accepted, HubUnavailable when a revision cannot be resolved now.
         """
         versions = {name: find_metric(name).version for name in request.scoring.metrics}
@@ -68,13 +73,43 @@ class Studies:
             metric_versions=versions,
         )
         created = self._store.put_if_absent(keys.study(study.id), study.to_json())
-        if not created:
+        if created:
+            self._take_up(study)
+        else:
             study = self.find(study.id)
-            self._forget_failures(study)
+            self.retry(study)
+        return study, created
+
+    def _take_up(self, study: Study) -> None:
         with _without_redis("the reconciler will send the study's work"):
+            self._board.allow(self._ledger.works(study))
             self._board.want(study.id, (spec.digest for spec in study.embeddings))
             self._dispatcher.release([study])
-        return study, created
+
+    def retry(self, study: Study) -> int:
+        """Take up again what failed in a study, or was cancelled; how many jobs and pairs had failed.
+
+        What the store has lost or altered is made again, its sound parts kept.
+        """
+        again = Reopening(self._store, self._ledger, self._board)
+        reopened = again.reopen(study)
+        self._take_up(study)
+        return reopened
+
+    def cancel(self, study: Study) -> None:
+        """Begin no more work of a study; what runs ends with its part. Work that other studies want goes on.
+
+        Raises AlreadyOver when nothing of it is left to do.
+        """
+        if self.progress(study).state in (State.DONE, State.FAILED):
+            raise AlreadyOver(f"study {study.id} is over", "a study with work left to do")
+        add_ending(self._store, keys.study_endings(), ending_of(study.id, study.title or study.id, State.CANCELLED))
+        self._ledger.refresh()
+        wanted = {
+            work for other in self.list() if not self._ledger.cancelled(other.id) for work in self._ledger.works(other)
+        }
+        with _without_redis("what is queued of it will be begun"):
+            self._board.cancel(work for work in self._ledger.works(study) if work not in wanted)
 
     def find(self, study_id: str) -> Study:
         """An accepted study. Raises UnknownName, BadName."""
@@ -94,6 +129,7 @@ class Studies:
 
     def progress(self, study: Study) -> StudyProgress:
         """How far a study is."""
+        self._ledger.keep_up(self._board)
         jobs, pairs = self.jobs(study), self.pairs(study)
         done, rows = sum(job.rows_done for job in jobs), sum(job.rows for job in jobs)
         rates = [job.rate for job in jobs if job.rate and job.state is State.RUNNING]
@@ -121,17 +157,17 @@ class Studies:
         with _without_redis("progress is unknown"):
             running = self._board.running(step for ids in steps.values() for step in ids)
             rows = self._board.rows_done(spec.digest for spec in specs)
+        cancelled = self._ledger.cancelled(study.id)
         return [
-            self._job(spec, done, any(step in running for step in steps[spec.digest]))
+            self._job(spec, done, any(step in running for step in steps[spec.digest]), cancelled)
             for spec, done in zip(specs, rows, strict=True)
         ]
 
-    def _job(self, spec: EmbeddingSpec, done: RowsDone, running: bool) -> JobProgress:
+    def _job(self, spec: EmbeddingSpec, done: RowsDone, running: bool, cancelled: bool) -> JobProgress:
         whole = self._ledger.whole(spec)
         failure = None if whole else self._ledger.embedding_failure(spec)
         total = spec.dataset.rows
-        moving = not whole and not failure and (running or done.rows > 0)
-        state = State.DONE if whole else State.FAILED if failure else State.RUNNING if moving else State.QUEUED
+        state = _state(whole is not None, failure is not None, cancelled, running or done.rows > 0)
         rows_done = total if whole else min(done.rows, total)
         return JobProgress(
             embedding=spec.digest,
@@ -156,22 +192,38 @@ class Studies:
         running: set[str] = set()
         with _without_redis("what is running is unknown"):
             running = self._board.running(score.digest for score in scores)
-        return [self._pair(score, score.digest in running) for score in scores]
+        scored, cancelled = self._ledger.scored_of(study), self._ledger.cancelled(study.id)
+        return [
+            self._pair(score, score.digest in scored, cancelled, running=score.digest in running) for score in scores
+        ]
 
-    def _pair(self, spec: ScoreSpec, running: bool) -> PairProgress:
-        failure = None if self._ledger.scored(spec) else self._ledger.pair_failure(spec)
-        if failure:
-            state = State.FAILED
-        elif self._ledger.scored(spec):
-            state = State.DONE
-        else:
-            state = State.RUNNING if running else State.QUEUED
+    def _pair(self, spec: ScoreSpec, scored: bool, cancelled: bool, *, running: bool) -> PairProgress:
+        failure = None if scored else self._ledger.pair_failure(spec)
+        state = _state(scored, failure is not None, cancelled, running)
         pair = spec.pair
         return PairProgress(score=spec.digest, label=pair.label, kind=pair.kind, state=state, failure=failure)
 
+    def job(self, study: Study, embedding: str) -> JobDetail:
+        """One job of a study, with its history. embedding: its digest. Raises UnknownName."""
+        spec = _find(study.embeddings, embedding, "job")
+        progress = next(job for job in self.jobs(study) if job.embedding == embedding)
+        return JobDetail(job=progress, history=tuple(job_history(self._store, self._board, spec)))
+
+    def pair(self, study: Study, score: str) -> PairDetail:
+        """One pair of a study, with its history. score: digest of the score wanted. Raises UnknownName."""
+        spec = _find(self._ledger.scores(study), score, "pair")
+        progress = next(pair for pair in self.pairs(study) if pair.score == score)
+        return PairDetail(pair=progress, history=tuple(pair_history(self._store, self._board, spec)))
+
+    def garbage(self, *, remove: bool) -> Sequence[str]:
+        """The keys of objects that nothing names any more, which are removed if so asked. Raises BrokerUnavailable."""
+        garbage = Garbage(self._store, self._ledger, self._board)
+        return garbage.remove() if remove else garbage.find()
+
     def scores(self, study: Study) -> Sequence[ScoreRecord]:
         """The scores of a study that exist."""
-        records = (self._ledger.record(spec) for spec in self._ledger.scores(study) if self._ledger.scored(spec))
+        there = self._ledger.scored_of(study)
+        records = (self._ledger.record(spec) for spec in self._ledger.scores(study) if spec.digest in there)
         return [record for record in records if record]
 
     def all_scores(self, dataset: str | None = None) -> Iterator[ScoreRecord]:
@@ -209,18 +261,22 @@ class Studies:
             lacking.append("store")
         return lacking
 
-    def _forget_failures(self, study: Study) -> None:
-        steps = []
-        for spec in study.embeddings:
-            if self._ledger.embedding_failure(spec):
-                self._store.delete(keys.embedding_failure(spec))
-                steps += [part_step_id(spec.digest, index) for index in range(spec.parts())]
-        for score in self._ledger.scores(study):
-            if self._ledger.score_failure(score):
-                self._store.delete(keys.score_failure(score))
-                steps.append(score.digest)
-        with _without_redis("starts are counted on from where they were"):
-            self._board.forget_starts(steps)
+
+def _find(specs: Sequence[Spec], digest: str, kind: str) -> Spec:
+    for spec in specs:
+        if spec.digest == digest:
+            return spec
+    raise UnknownName(f"the study has no {kind} {digest[:80]!r}", f"a {kind} as GET .../{kind}s gives it")
+
+
+def _state(done: bool, failed: bool, cancelled: bool, running: bool) -> State:
+    if done:
+        return State.DONE
+    if failed:
+        return State.FAILED
+    if cancelled:
+        return State.CANCELLED
+    return State.RUNNING if running else State.QUEUED
 
 
 def _count(states: Iterator[State] | Sequence[State]) -> dict[State, int]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.names import Digest, Name, Revision, Sha256
+from shared.states import State
 
 Kind = Literal["image", "spectrum"]
 SourceKind = Literal["parquet", "hub", "mocksky"]
@@ -32,7 +34,13 @@ class Contract(BaseModel):
         names = (name for name in type(self).model_fields if name not in self.NOT_IDENTITY)
         return {name: _plain(getattr(self, name)) for name in names}
 
-    @property
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, which has its own digest."""
+        copy = super().model_copy(update=update, deep=deep)
+        vars(copy).pop("digest", None)
+        return copy
+
+    @cached_property
     def digest(self) -> str:
         """128 bits of the SHA-256 of the identity's canonical JSON, as 32 hexadecimal digits."""
         canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -212,11 +220,32 @@ class ScoreSpec(Contract):
     metric_versions: dict[Name, int] = {}
 
 
+class Transition(Contract):
+    """One change of state of a step, a job, a pair or a study. why: the reason, where there is one to give."""
+
+    state: State
+    at: str
+    worker: str
+    step: str = ""
+    why: str = ""
+
+
+class Attempt(Contract):
+    """One start of a step. name: what no other start has. token: the fencing token of its lease; a later holder's is
+    higher. history: what had happened to the step, up to this start.
+    """
+
+    name: Name
+    worker: str
+    token: int = Field(default=0, ge=0)
+    history: tuple[Transition, ...] = ()
+
+
 class Part(Contract):
     """The receipt of one stored part: rows `start` to `stop` of the dataset, less those dropped.
 
-    dropped: objects left out, by reason. repaired: values mended, by kind. seconds: wall time. Every row is
-    accounted for: it has a vector, or a reason why not.
+    dropped: objects left out, by reason. repaired: values mended, by kind. seconds: wall time; at: when it was stored.
+    Every row is accounted for: it has a vector, or a reason why not. token, worker, history: of the attempt.
     """
 
     index: int = Field(ge=0)
@@ -231,6 +260,11 @@ class Part(Contract):
     repaired: dict[str, int] = {}
     seconds: float = Field(ge=0)
     worker: str
+    token: int = Field(default=0, ge=0)
+    at: str = ""
+    device: str = ""
+    packages: dict[str, str] = {}
+    history: tuple[Transition, ...] = ()
 
     @model_validator(mode="after")
     def _every_row_accounted_for(self) -> Self:
@@ -243,7 +277,11 @@ class Part(Contract):
 
 
 class Manifest(Contract):
-    """The proof that an embedding is whole: its parts with their hashes. Written last."""
+    """The proof that an embedding is whole: its parts with their hashes. Written last.
+
+    It follows from its parts alone, so that whoever writes it writes the same bytes. packages, device: of all parts,
+    those that differ side by side. created_at: when the last part was stored.
+    """
 
     version: Literal[1] = 1
     spec: EmbeddingSpec
@@ -306,7 +344,7 @@ class Provenance(Contract):
 class ScoreRecord(Contract):
     """The record of one pair. left_objects, right_objects: sizes; objects: how many the two share.
 
-    per_object: key of the Parquet table (object_id, and one column per metric) of per-object values.
+    per_object: key of the Parquet table (object_id, and one column per metric) of per-object values, with its SHA-256.
     """
 
     version: Literal[1] = 1
@@ -316,7 +354,9 @@ class ScoreRecord(Contract):
     objects: int
     metrics: dict[str, MetricResult]
     per_object: str
+    per_object_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     provenance: Provenance
+    history: tuple[Transition, ...] = ()
 
 
 class Failure(Contract):
@@ -332,6 +372,22 @@ class Failure(Contract):
     attempts: int = Field(ge=1)
     worker: str
     at: str
+
+
+class Ending(Contract):
+    """How a job, pair or study ended without a result (`failed`, `cancelled`), or was asked for again (`queued`).
+
+    subject: digest of the job or score, or the study's id. history: what had happened to it.
+    """
+
+    version: Literal[1] = 1
+    subject: Digest
+    label: str
+    state: Literal[State.FAILED, State.CANCELLED, State.QUEUED]
+    at: str
+    worker: str
+    failure: Failure | None = None
+    history: tuple[Transition, ...] = ()
 
 
 class Study(Contract):

@@ -8,34 +8,37 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from shared import keys
-from shared.contracts import EmbeddingSpec, Manifest, Part
-from shared.errors import AlteredPart, BadRecord, DuplicateObjectIds, EmptyDataset, MissingPart
+from shared.contracts import Attempt, EmbeddingSpec, Manifest, Part, Transition
+from shared.errors import AlteredPart, BadRecord, Corrupt, DuplicateObjectIds, EmptyDataset, MissingPart
 from shared.records import parse_record, read_bytes, read_record, sha256_of
+from shared.states import State
 from shared.store import ObjectStore
 from shared.vectors import Vectors, concatenate, read_ids, read_part, write_part
 
 _log = logging.getLogger(__name__)
+_REMEDY = "`samesky retry` of the study makes again what is damaged"
 
 
 def store_part(
     store: ObjectStore,
     spec: EmbeddingSpec,
-    attempt: str,
+    attempt: Attempt,
     index: int,
     vectors: Vectors,
     *,
     dropped: Mapping[str, int],
     repaired: Mapping[str, int],
     seconds: float,
-    worker: str,
+    at: str,
+    device: str,
+    packages: Mapping[str, str],
 ) -> Part:
     """Store the vectors of part `index`, then its receipt, and return the receipt.
 
-    attempt: a name that no other start of this part has; a message delivered again is a new attempt.
-    seconds: wall time the part took.
+    attempt: a message delivered again is a new attempt. seconds: wall time the part took. at: now.
     """
     data = write_part(vectors)
     start, stop = spec.part_range(index)
@@ -43,7 +46,7 @@ def store_part(
         index=index,
         start=start,
         stop=stop,
-        key=keys.part(spec, attempt, index),
+        key=keys.part(spec, attempt.name, index),
         rows=len(vectors),
         dimension=vectors.dimension,
         size=len(data),
@@ -51,41 +54,47 @@ def store_part(
         dropped=dict(dropped),
         repaired=dict(repaired),
         seconds=seconds,
-        worker=worker,
+        worker=attempt.worker,
+        token=attempt.token,
+        at=at,
+        device=device,
+        packages=dict(packages),
+        history=(*attempt.history, Transition(state=State.DONE, at=at, worker=attempt.worker, step=f"part {index}")),
     )
     store.put(part.key, data)
-    store.put(keys.part_receipt(spec, attempt, index), part.to_json())
+    store.put(keys.part_receipt(spec, attempt.name, index), part.to_json())
     return part
 
 
 def read_receipts(store: ObjectStore, spec: EmbeddingSpec) -> dict[int, Part]:
-    """The parts that are stored, by index: of several attempts at one part, the first by key.
+    """The parts that are stored, by index: of several attempts at one part, that of the highest fencing token.
 
-    A receipt that cannot be read, or is of another cut of the rows, is logged and left out: its part is not
-    stored as far as the job goes, and will be made again.
+    So what a stalled worker stores late does not displace its successor's. A receipt that cannot be read, or is of
+    another cut of the rows, is logged and left out: its part is not stored as far as the job goes, and will be made
+    again.
     """
-    return dict(sorted(_first_receipts(store, spec).items()))
+    return dict(sorted(_latest_receipts(store, spec).items()))
 
 
-def _first_receipts(store: ObjectStore, spec: EmbeddingSpec, only: int | None = None) -> dict[int, Part]:
+def _latest_receipts(store: ObjectStore, spec: EmbeddingSpec, only: int | None = None) -> dict[int, Part]:
     found: dict[int, Part] = {}
     for key in store.keys(keys.attempts_prefix(spec)):
         index = keys.receipt_index(key)
-        if index is None or index in found or only not in (None, index):
+        if index is None or only not in (None, index):
             continue
         try:
             part = read_record(store, key, Part)
         except BadRecord as error:
             _log.warning("a part will be made again: %s", error)
             continue
-        if part and _is_of(part, key, spec, index):
+        if part and _is_of(part, key, spec, index) and (index not in found or part.token > found[index].token):
             found[index] = part
     return found
 
 
 def read_receipt(store: ObjectStore, spec: EmbeddingSpec, index: int) -> Part | None:
     """The receipt of one part, as in `read_receipts`; None when the part is not stored."""
-    return _first_receipts(store, spec, only=index).get(index)
+    return _latest_receipts(store, spec, only=index).get(index)
 
 
 def list_parts(store: ObjectStore, spec: EmbeddingSpec) -> set[int]:
@@ -99,18 +108,25 @@ def commit_manifest(
     spec: EmbeddingSpec,
     parts: Mapping[int, Part],
     *,
-    packages: Mapping[str, str],
-    device: str,
-    created_at: str,
+    before_commit: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Declare the embedding whole, and return the manifest that the store now holds.
 
     It is this call's, or that of whoever was first: the first manifest stays. Every part is read back first.
-    parts: all parts of the job, by index. Raises EmptyDataset when no object survived, DuplicateObjectIds when
+    parts: all parts of the job, by index. before_commit: asked right before the manifest is written; what it raises
+    keeps it out. Raises EmptyDataset when no object survived, DuplicateObjectIds when
     two parts hold the same object, MissingPart, AlteredPart, and BadRecord when the dimensions differ.
     """
-    receipts = tuple(parts[index] for index in sorted(parts))
-    rows, dropped = sum(part.rows for part in receipts), _sum(part.dropped for part in receipts)
+    manifest = _manifest_of(spec, tuple(parts[index] for index in sorted(parts)))
+    load_object_ids(store, manifest)
+    before_commit()
+    key = keys.manifest(spec)
+    store.put_if_absent(key, manifest.to_json())
+    return _parse_manifest(spec, store.get(key))
+
+
+def _manifest_of(spec: EmbeddingSpec, parts: tuple[Part, ...]) -> Manifest:
+    rows, dropped = sum(part.rows for part in parts), _sum(part.dropped for part in parts)
     if not rows:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.items()) or "none given"
         raise EmptyDataset(
@@ -118,21 +134,48 @@ def commit_manifest(
             "at least one object",
             "look at the images or spectra of this modality, and at its recipe",
         )
-    manifest = Manifest(
+    return Manifest(
         spec=spec,
         rows=rows,
-        dimension=receipts[0].dimension,
-        parts=receipts,
+        dimension=parts[0].dimension,
+        parts=tuple(part.model_copy(update={"packages": {}}) for part in parts),
         dropped=dropped,
-        repaired=_sum(part.repaired for part in receipts),
-        packages=dict(sorted(packages.items())),
-        device=device,
-        created_at=created_at,
+        repaired=_sum(part.repaired for part in parts),
+        packages=_side_by_side(part.packages for part in parts),
+        device=", ".join(sorted({part.device for part in parts})),
+        created_at=max(part.at for part in parts),
     )
-    load_object_ids(store, manifest)
-    key = keys.manifest(spec)
-    store.put_if_absent(key, manifest.to_json())
-    return _parse_manifest(spec, store.get(key))
+
+
+def discard_damaged(store: ObjectStore, spec: EmbeddingSpec, parts: Iterable[Part]) -> int:
+    """Remove what is stored of those of `parts` that are gone or altered, so that they are made again; how many."""
+    discarded = 0
+    for part in parts:
+        try:
+            _fetch_part(store, part, spec)
+        except Corrupt as error:
+            _log.warning("a part will be made again: %s", error)
+            store.delete(keys.receipt_beside(part.key))
+            store.delete(part.key)
+            discarded += 1
+    return discarded
+
+
+def revoke_damaged(store: ObjectStore, spec: EmbeddingSpec) -> bool:
+    """Take back the manifest of an embedding that cannot be read whole; whether it was.
+
+    What is sound stays, so that only the damaged parts are made again.
+    """
+    try:
+        manifest = read_manifest(store, spec)
+        parts = manifest.parts if manifest else ()
+        damaged = discard_damaged(store, spec, parts) > 0
+    except BadRecord as error:
+        _log.warning("an embedding will be made again: %s", error)
+        damaged = True
+    if damaged:
+        store.delete(keys.manifest(spec))
+    return damaged
 
 
 def read_manifest(store: ObjectStore, spec: EmbeddingSpec) -> Manifest | None:
@@ -183,18 +226,21 @@ def load_object_ids(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _fetch(store: ObjectStore, manifest: Manifest) -> Iterator[tuple[Part, bytes]]:
-    remedy = f"stop the services, delete {keys.embedding_prefix(manifest.spec)}, and submit the study again"
     for part in manifest.parts:
-        data = read_bytes(store, part.key)
-        if data is None:
-            raise MissingPart(f"part {part.key} is not in the store", "every part the manifest names", remedy)
-        if len(data) != part.size or sha256_of(data) != part.sha256:
-            raise AlteredPart(
-                f"part {part.key} has {len(data)} bytes of SHA-256 {sha256_of(data)}",
-                f"{part.size} bytes of {part.sha256}",
-                remedy,
-            )
-        yield part, data
+        yield part, _fetch_part(store, part, manifest.spec)
+
+
+def _fetch_part(store: ObjectStore, part: Part, spec: EmbeddingSpec) -> bytes:
+    data = read_bytes(store, part.key)
+    if data is None:
+        raise MissingPart(f"part {part.key} of {spec.label} is not in the store", "every part that is named", _REMEDY)
+    if len(data) != part.size or sha256_of(data) != part.sha256:
+        raise AlteredPart(
+            f"part {part.key} of {spec.label} has {len(data)} bytes of SHA-256 {sha256_of(data)}",
+            f"{part.size} bytes of {part.sha256}",
+            _REMEDY,
+        )
+    return data
 
 
 def _check_shape(manifest: Manifest, part: Part, rows: int, dimension: int) -> None:
@@ -202,7 +248,7 @@ def _check_shape(manifest: Manifest, part: Part, rows: int, dimension: int) -> N
         raise BadRecord(
             f"part {part.key} holds ({rows}, {dimension}) vectors",
             f"({part.rows}, {manifest.dimension}), as the manifest of {manifest.spec.label} says",
-            f"stop the services, delete {keys.embedding_prefix(manifest.spec)}, and submit the study again",
+            _REMEDY,
         )
 
 
@@ -213,7 +259,7 @@ def _parse_manifest(spec: EmbeddingSpec, data: bytes) -> Manifest:
         raise BadRecord(
             f"{key} is the manifest of {manifest.spec.label} ({manifest.spec.digest})",
             f"that of {spec.label} ({spec.digest})",
-            "delete the object, and it will be made again",
+            _REMEDY,
         )
     return manifest
 
@@ -226,7 +272,15 @@ def _is_of(part: Part, receipt_key: str, spec: EmbeddingSpec, index: int) -> boo
     return beside and fits
 
 
-def _sum(counts: Iterator[dict[str, int]]) -> dict[str, int]:
+def _side_by_side(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for each in versions:
+        for package, version in each.items():
+            found.setdefault(package, set()).add(version)
+    return {package: ", ".join(sorted(found[package])) for package in sorted(found)}
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for count in counts:
         total.update(count)

@@ -23,6 +23,7 @@ SameSkyError
     |   +-- NotFinite            NaN or infinity where a number was promised
     |   +-- ZeroVector           a vector without a direction
     |   +-- TooFewObjects        k >= n, or too few objects for a metric
+    |   +-- AlreadyOver          asked to stop what has ended
     +-- ObjectMissing        no object at this key
     +-- Corrupt              what was stored is not what was written
     |   +-- MissingPart          a manifest names a part that is not there
@@ -154,6 +155,10 @@ class ZeroVector(BadInput):
 
 class TooFewObjects(BadInput):
     """k >= n, or too few objects for a metric."""
+
+
+class AlreadyOver(BadInput):
+    """Asked to stop what has ended."""
 
 
 class ObjectMissing(Permanent):

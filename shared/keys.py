@@ -14,21 +14,18 @@ from shared.names import check_digest, check_name
 EMBEDDINGS = "embeddings/"
 SCORES = "scores/"
 STUDIES = "studies/"
+ENDINGS = "endings/"
+NEIGHBOURS = "neighbours/"
 
 
 def embedding_prefix(spec: EmbeddingSpec) -> str:
-    """All of one embedding: its manifest, its attempts, its failure."""
+    """All of one embedding: its manifest and its attempts."""
     return f"{EMBEDDINGS}{spec.dataset.name}/{spec.modality.name}/{spec.model.name}/{spec.layer}/{spec.digest}/"
 
 
 def manifest(spec: EmbeddingSpec) -> str:
     """The manifest: present if and only if the embedding is whole."""
     return embedding_prefix(spec) + "manifest.json"
-
-
-def embedding_failure(spec: EmbeddingSpec) -> str:
-    """Why the job ended without an embedding."""
-    return embedding_prefix(spec) + "failure.json"
 
 
 def attempts_prefix(spec: EmbeddingSpec) -> str:
@@ -46,6 +43,11 @@ def part_receipt(spec: EmbeddingSpec, attempt: str, index: int) -> str:
     return f"{attempts_prefix(spec)}{check_name(attempt)}/part-{index:05d}.json"
 
 
+def receipt_beside(part_key: str) -> str:
+    """The key of the receipt of the part at `part_key`."""
+    return part_key.removesuffix(".parquet") + ".json"
+
+
 def receipt_index(key: str) -> int | None:
     """The index of the part whose receipt is at `key`; None when `key` is of something else."""
     found = re.search(r"/part-(\d{5,})\.json$", key)
@@ -54,7 +56,7 @@ def receipt_index(key: str) -> int | None:
 
 def neighbours(embedding_digest: str, id_set_digest: str, k: int) -> str:
     """The cached (n, k) neighbour table of one embedding, restricted to a set of objects."""
-    return f"neighbours/{check_digest(embedding_digest)}/{check_digest(id_set_digest)}/k{k}/table.parquet"
+    return f"{NEIGHBOURS}{check_digest(embedding_digest)}/{check_digest(id_set_digest)}/k{k}/table.parquet"
 
 
 def pair_prefix(pair: PairSpec) -> str:
@@ -72,14 +74,57 @@ def score_objects(spec: ScoreSpec) -> str:
     return f"{pair_prefix(spec.pair)}{spec.digest}.objects.parquet"
 
 
-def score_failure(spec: ScoreSpec) -> str:
-    """Why the pair ended without a score."""
-    return f"{pair_prefix(spec.pair)}{spec.digest}.failure.json"
-
-
 def study(study_id: str) -> str:
     """A study as accepted."""
     return f"{STUDIES}{check_digest(study_id)}.json"
+
+
+def work_endings(dataset: str) -> str:
+    """How the jobs and pairs of a dataset ended without a result, and were asked for again."""
+    return f"{ENDINGS}work/{check_name(dataset)}/"
+
+
+def study_endings() -> str:
+    """How studies ended otherwise than by their work, and were taken up again."""
+    return f"{ENDINGS}studies/"
+
+
+def ending(prefix: str, subject: str, number: int, state: str) -> str:
+    """The `number`-th ending of a job, score or study. prefix: `work_endings` or `study_endings`."""
+    return f"{prefix}{check_digest(subject)}/{number:04d}-{check_name(state)}.json"
+
+
+def read_ending(key: str) -> tuple[str, int, str]:
+    """Subject, number and state of the ending kept at `key`."""
+    subject, _, name = key.removesuffix(".json").rpartition("/")
+    number, _, state = name.partition("-")
+    return subject.rpartition("/")[2], int(number), state
+
+
+def embedding_prefix_of(key: str) -> str | None:
+    """The prefix of the embedding that `key` belongs to; None when it belongs to none."""
+    found = re.match(r"embeddings/(?:[^/]+/){4}[0-9a-f]{32}/", key)
+    return found[0] if found else None
+
+
+def embedding_digest(prefix: str) -> str:
+    """The digest of the embedding whose prefix this is."""
+    return prefix.rstrip("/").rpartition("/")[2]
+
+
+def attempt_of(key: str) -> str:
+    """The name of the attempt that wrote the part or receipt at `key`."""
+    return key.split("/")[-2]
+
+
+def embedding_of_neighbours(key: str) -> str:
+    """The digest of the embedding whose neighbour table is at `key`."""
+    return key.split("/")[1]
+
+
+def score_of_objects(key: str) -> str:
+    """The digest of the score whose per-object values are at `key`."""
+    return key.rpartition("/")[2].removesuffix(".objects.parquet")
 
 
 def of_dataset(room: str, dataset: str | None) -> str:
@@ -98,5 +143,10 @@ def is_manifest(key: str) -> bool:
 
 
 def is_score(key: str) -> bool:
-    """Whether a key under SCORES is a score record's, and not its objects' or a failure's."""
-    return key.endswith(".json") and not key.endswith(".failure.json")
+    """Whether a key under SCORES is a score record's, and not its objects'."""
+    return key.endswith(".json")
+
+
+def score_digest(key: str) -> str:
+    """The digest of the score whose record is at `key`."""
+    return key.rpartition("/")[2].removesuffix(".json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.contracts import Contract, Failure
+from shared.contracts import Contract, Failure, Transition
 from shared.states import State
 
 
@@ -33,6 +33,27 @@ class PairProgress(Contract):
     kind: str
     state: State
     failure: Failure | None = None
+
+
+class JobDetail(Contract):
+    """One job, and all that happened to it, oldest first."""
+
+    job: JobProgress
+    history: tuple[Transition, ...]
+
+
+class PairDetail(Contract):
+    """One pair, and all that happened to it, oldest first."""
+
+    pair: PairProgress
+    history: tuple[Transition, ...]
+
+
+class Swept(Contract):
+    """Keys of objects that nothing names any more. removed: whether they are gone, or were only looked for."""
+
+    keys: tuple[str, ...]
+    removed: bool
 
 
 class StudyProgress(Contract):

@@ -1,10 +1,13 @@
 """The object store on any S3 server. The only file that imports boto3.
 
-boto3 retries what may pass a few times; what then remains is one of our errors, without credentials in it.
+boto3 retries what may pass a few times; what then remains is one of our errors, without credentials in it. Bytes
+are compared end to end, both ways, as far as the server's tags allow: not every server checks what it is sent.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,10 +29,16 @@ from shared.store import check_key, check_prefix, missing
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_NO_ANSWER = (NoConnectionError, HTTPClientError, IncompleteReadError, ResponseStreamingError)
+_log = logging.getLogger(__name__)
+_CUT_SHORT = (IncompleteReadError, ResponseStreamingError)
+_NO_ANSWER = (NoConnectionError, HTTPClientError, *_CUT_SHORT)
+_TRIES = 3
 _NOTHING_THERE = {"NoSuchKey", "404", "NotFound"}
 _TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
-_TRY_AGAIN = {"RequestTimeout", "RequestTimeTooSkewed", "SlowDown", "Throttling", "OperationAborted"}
+_TRY_AGAIN = {
+    "BadDigest", "BadRequest", "IncompleteBody", "InvalidDigest", "OperationAborted", "RequestTimeTooSkewed",
+    "RequestTimeout", "SlowDown", "Throttling", "XAmzContentSHA256Mismatch",
+}  # fmt: skip
 
 
 def make_client(endpoint: str, region: str, *, answer_seconds: float = 30) -> S3Client:
@@ -62,6 +71,7 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str, client: S3Client) -> None:
         self._bucket, self._client = bucket, client
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
+        self._tags_are_md5 = True
 
     def prepare(self) -> None:
         """Create the bucket, when there is none."""
@@ -74,9 +84,18 @@ class S3Store:
                 self._create_bucket()
 
     def put(self, key: str, data: bytes) -> None:
-        """See `ObjectStore.put`."""
-        with self._answering(key):
-            self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data)
+        """See `ObjectStore.put`. What is stored is compared with what was sent, and sent again if it differs."""
+        for _ in range(_TRIES):
+            with self._answering(key):
+                answer = self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data)
+            if self._stored(key, data, answer["ETag"]):
+                return
+            _log.warning("the S3 server holds other bytes at %s than were sent; they are sent again", key)
+        raise StoreUnavailable(
+            f"the S3 server keeps other bytes at {key} than it is sent",
+            "the bytes that were sent",
+            "look at the network between here and the server, and at its disks",
+        )
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See `ObjectStore.put_if_absent`.
@@ -88,17 +107,49 @@ class S3Store:
             return self._holds(key, data)
         with self._answering(key):
             try:
-                self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data, IfNoneMatch="*")
+                answer = self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data, IfNoneMatch="*")
             except ClientError as error:
                 if _code(error) not in _TAKEN:
                     raise
                 return self._holds(key, data)
+        if not self._stored(key, data, answer["ETag"]):
+            self.put(key, data)  # this call was first, and what came through is not what it sent
         return True
 
     def get(self, key: str) -> bytes:
-        """See `ObjectStore.get`."""
-        with self._answering(key):
-            return self._client.get_object(Bucket=self._bucket, Key=self._path(key))["Body"].read()
+        """See `ObjectStore.get`.
+
+        Where the server's tag of the object is not the MD5 of what came, it is read again, until two reads agree.
+        """
+        before: bytes | None = None
+        for _ in range(_TRIES):
+            data, tag = self._read(key)
+            if not self._tags_are_md5 or tag == _md5(data):
+                return data
+            if data == before:
+                self._tags_are_md5 = False  # as of AWS with KMS: nothing to compare with
+                return data
+            before = data
+        raise StoreUnavailable(
+            f"the S3 server gives other bytes for {key} each time",
+            "the same bytes",
+            "look at the network to the server",
+        )
+
+    def _read(self, key: str) -> tuple[bytes, str]:
+        for last in (False, False, True):  # boto3 tries requests again, but not the reading of a body
+            with self._answering(key):
+                answer = self._client.get_object(Bucket=self._bucket, Key=self._path(key))
+                try:
+                    return answer["Body"].read(), answer["ETag"]
+                except _CUT_SHORT:
+                    if last:
+                        raise
+        raise AssertionError("unreachable")
+
+    def _stored(self, key: str, data: bytes, tag: str) -> bool:
+        """Whether the object that was just put, and that the server gave `tag`, is `data`."""
+        return (self._tags_are_md5 and tag == _md5(data)) or self.get(key) == data
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
@@ -190,6 +241,11 @@ class S3Store:
             "a bucket that these credentials may read and write",
             "check SAMESKY_STORE_URL, SAMESKY_S3_ENDPOINT, SAMESKY_S3_REGION and the AWS credentials",
         )
+
+
+def _md5(data: bytes) -> str:
+    """The tag that most S3 servers give to an object put in one piece."""
+    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
 
 
 def _code(error: ClientError) -> str:

@@ -40,12 +40,19 @@ TABLE: tuple[Setting, ...] = (
     Setting("SAMESKY_DEVICE", "auto", "", "torch device: auto, cpu, cuda, cuda:1, mps"),
     Setting("SAMESKY_THREADS", "0", "threads", "threads of one worker for torch and FAISS; 0 means all cores"),
     Setting("SAMESKY_BATCH", "16", "objects", "objects in one forward pass"),
-    Setting("SAMESKY_LEASE_SECONDS", "30", "s", "a worker silent for this long has lost its work to another"),
+    Setting("SAMESKY_LEASE_SECONDS", "15", "s", "a worker silent for this long may lose its work to another"),
+    Setting("SAMESKY_VISIBILITY_SECONDS", "60", "s", "a message held by a silent worker is delivered again after this"),
     Setting("SAMESKY_RECONCILE_SECONDS", "10", "s", "time between two looks for work that is wanted and missing"),
     Setting("SAMESKY_RELEASE_LIMIT", "64", "messages", "most messages waiting in one queue"),
     Setting("SAMESKY_STEP_LIMIT_SECONDS", "1800", "s", "a part or a score that runs longer is ended"),
     Setting("SAMESKY_ATTEMPTS", "3", "starts", "starts of one part or score before it is failed"),
     Setting("SAMESKY_WAIT_SECONDS", "60", "s", "how long a starting process waits for Redis and the object store"),
+    Setting(
+        "SAMESKY_HEART_SECONDS",
+        "120",
+        "s",
+        "a worker that stands still this long ends itself",
+    ),
     Setting("SAMESKY_HEARTBEAT_FILE", "", "", "file a worker touches while it consumes; empty means none"),
     Setting("SAMESKY_LOG_FORMAT", "text", "", "text or json"),
     Setting("SAMESKY_LOG_LEVEL", "info", "", "debug, info, warning or error"),
@@ -70,11 +77,13 @@ class Settings:
     threads: int
     batch: int
     lease_seconds: int
+    visibility_seconds: int
     reconcile_seconds: int
     release_limit: int
     step_limit_seconds: int
     attempts: int
     wait_seconds: int
+    heart_seconds: int
     heartbeat_file: Path | None
     log_format: str
     log_level: str

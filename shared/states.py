@@ -1,4 +1,4 @@
-"""The states of a job and of a pair, and how they sum to a study's."""
+"""The states of a job and of a pair, how they sum to a study's, and the record of a change of state."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """`done` and `failed` are final, and are read from the object store; the others pass."""
+    """`done`, `failed` and `cancelled` are final, and are read from the object store; the others pass."""
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
         """Whether nothing more will happen."""
-        return self in (State.DONE, State.FAILED)
+        return self in (State.DONE, State.FAILED, State.CANCELLED)
 
 
 def summarise(states: Iterable[State]) -> State:
-    """One state for many: failed only once nothing can still happen, done when all are."""
+    """One state for many: done when all are; failed, or else cancelled, once nothing can still happen."""
     seen = set(states)
-    if seen <= {State.DONE}:
-        return State.DONE
     if all(state.final for state in seen):
-        return State.FAILED
+        return next((state for state in (State.FAILED, State.CANCELLED) if state in seen), State.DONE)
     return State.QUEUED if seen == {State.QUEUED} else State.RUNNING

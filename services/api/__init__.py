@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from services.api import catalogue, health, index, scores, studies
+from services.api import catalogue, garbage, health, index, scores, studies
 from services.api.endpoint import mount
 from services.api.errors import describe_errors
 from services.api.openapi import openapi_endpoint
@@ -17,6 +17,7 @@ _ENDPOINTS = (
     *studies.ENDPOINTS,
     *scores.ENDPOINTS,
     *catalogue.ENDPOINTS,
+    *garbage.ENDPOINTS,
     *health.ENDPOINTS,
     *index.ENDPOINTS,
 )

@@ -29,7 +29,7 @@ class Endpoint:
     errors: statuses of the problems it may answer with, beside those that any request may meet.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     rule: str
     view: Callable[..., Response]
     summary: str

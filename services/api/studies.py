@@ -12,7 +12,7 @@ from services.api.score_table import ScoreRow, score_rows
 from services.api.scores import MEDIA, TableQuery, answer_scores
 from services.studies import Studies
 from shared.errors import UnknownName
-from shared.progress import JobProgress, PairProgress, StudyProgress
+from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.requests import StudyRequest
 
 if TYPE_CHECKING:
@@ -48,11 +48,35 @@ def get_study(studies: Studies, study: str) -> Response:
     return json_response(studies.progress(studies.find(study)))
 
 
+def cancel_study(studies: Studies, study: str) -> Response:
+    """Begin no more of a study's work. Raises AlreadyOver."""
+    found = studies.find(study)
+    studies.cancel(found)
+    return json_response(studies.progress(found))
+
+
+def retry_study(studies: Studies, study: str) -> Response:
+    """Take up again what failed in a study, or was cancelled."""
+    found = studies.find(study)
+    studies.retry(found)
+    return json_response(studies.progress(found), 202)
+
+
 def list_jobs(studies: Studies, study: str, query: PageQuery) -> Response:
     """How far each job of a study is, in the study's order."""
     jobs = enumerate(studies.jobs(studies.find(study)))
     page, following = cut_page(jobs, lambda job: (job[0],), limit=query.limit, cursor=query.cursor)
     return page_response(Page[JobProgress], [job for _, job in page], following)
+
+
+def get_job(studies: Studies, study: str, embedding: str) -> Response:
+    """One job with its history. Raises UnknownName."""
+    return json_response(studies.job(studies.find(study), embedding))
+
+
+def get_pair(studies: Studies, study: str, score: str) -> Response:
+    """One pair with its history. Raises UnknownName."""
+    return json_response(studies.pair(studies.find(study), score))
 
 
 def list_pairs(studies: Studies, study: str, query: PageQuery) -> Response:
@@ -93,6 +117,25 @@ ENDPOINTS = (
     ),
     Endpoint("GET", "/v1/studies", list_studies, "Studies, newest first", Page[StudyProgress], query=PageQuery),
     Endpoint("GET", "/v1/studies/<study>", get_study, "Progress of one study", StudyProgress, errors=(404,)),
+    Endpoint(
+        "POST",
+        "/v1/studies/<study>/cancel",
+        cancel_study,
+        "Begin no more of its work; what runs ends with its part",
+        StudyProgress,
+        errors=(404, 422),
+    ),
+    Endpoint(
+        "POST",
+        "/v1/studies/<study>/retry",
+        retry_study,
+        "Take up again what failed in it, or was cancelled",
+        StudyProgress,
+        status=202,
+        errors=(404,),
+    ),
+    Endpoint("GET", "/v1/studies/<study>/jobs/<embedding>", get_job, "A job's history", JobDetail, errors=(404,)),
+    Endpoint("GET", "/v1/studies/<study>/pairs/<score>", get_pair, "A pair's history", PairDetail, errors=(404,)),
     Endpoint(
         "GET",
         "/v1/studies/<study>/jobs",

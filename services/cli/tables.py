@@ -11,10 +11,17 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from shared.contracts import Transition
 from shared.progress import JobProgress, PairProgress, StudyProgress
 from shared.states import State
 
-_COLOURS = {State.QUEUED: "dim", State.RUNNING: "cyan", State.DONE: "green", State.FAILED: "red"}
+_COLOURS = {
+    State.QUEUED: "dim",
+    State.RUNNING: "cyan",
+    State.DONE: "green",
+    State.FAILED: "red",
+    State.CANCELLED: "yellow",
+}
 _WIDE = 20
 Row = Mapping[str, Any]
 
@@ -102,6 +109,18 @@ def job_table(jobs: Iterable[JobProgress]) -> Table:
 
 def _by_reason(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in counts.items())
+
+
+def history_table(transitions: Iterable[Transition]) -> Table:
+    """Changes of state, oldest first."""
+    table = _table(None)
+    for name in ("when", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("step", "worker", "why"):
+        table.add_column(name, overflow="fold")
+    for transition in transitions:
+        _add(table, transition.at[:23], coloured(transition.state), transition.step, transition.worker, transition.why)
+    return table
 
 
 def model_table(rows: Iterable[Row]) -> Table:

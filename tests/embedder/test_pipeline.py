@@ -17,7 +17,7 @@ from embedder.resolve import resolve_dataset, resolve_model
 from embedder.samples import Sample, Source
 from embedder.sources.opening import check_unchanged, open_source
 from shared import keys
-from shared.contracts import EmbeddingSpec, Modality, Part
+from shared.contracts import Attempt, EmbeddingSpec, Modality, Part
 from shared.embeddings import load_vectors, read_manifest, read_receipts
 from shared.errors import BadInput, BadTable, DuplicateObjectIds, EmptyDataset, NotFinite, ZeroVector
 from shared.requests import DatasetRequest
@@ -72,8 +72,7 @@ def embed(
             source=source,
             adapter=adapter,
             store=store,
-            attempt=attempt,
-            worker="test",
+            attempt=Attempt(name=attempt, worker="test"),
             batch=batch,
             on_rows=lambda rows: None,
         )
@@ -98,7 +97,7 @@ def test_every_object_gets_its_vector_and_its_id(
         (5, 10, 5, 32),
         (10, 13, 3, 32),
     ]
-    manifest = finish(spec, store, device="cpu")
+    manifest = finish(spec, store)
     assert manifest is not None
     assert (manifest.rows, manifest.dropped, manifest.repaired, manifest.device) == (13, {}, {}, "cpu")
     assert {"numpy", "pyarrow"} <= set(manifest.packages)
@@ -125,7 +124,7 @@ def test_neither_batch_nor_part_nor_neighbour_changes_a_vector(
         cut = which.model_copy(update={"model": which.model.model_copy(update={"part_rows": rows})})
         store = MemoryStore()
         embed(cut, settings, store, batch=size)
-        assert finish(cut, store, device="cpu") is not None
+        assert finish(cut, store) is not None
         vectors = stored(cut, store)
         found.append({key: row.tobytes() for key, row in zip(vectors.object_ids, vectors.matrix, strict=True)})
     assert found[0] == found[1] == found[2]
@@ -144,14 +143,14 @@ def test_a_killed_job_resumes_at_its_last_whole_part(
     with pytest.raises(Killed):
         embed(spec, settings, store, source=dying, batch=1)
     assert sorted(read_receipts(store, spec)) == [0, 1]
-    assert finish(spec, store, device="cpu") is None
+    assert finish(spec, store) is None
     resumed = CountingSource(open_source(spec.dataset, settings))
     embed(spec, settings, store, attempt="two", source=resumed)
     assert resumed.given == list(range(10, 18))
-    first = finish(spec, store, device="cpu")
+    first = finish(spec, store)
     assert first is not None
     assert [part.key.split("/")[-2] for part in first.parts] == ["one", "one", "two", "two"]
-    assert finish(spec, store, device="elsewhere") == first
+    assert finish(spec, store) == first
 
 
 def test_a_part_that_is_stored_is_not_made_again(
@@ -177,8 +176,7 @@ def test_progress_is_told_in_rows_of_the_part(
         source=open_source(spec.dataset, settings),
         adapter=load_adapter(spec.model, settings),
         store=MemoryStore(),
-        attempt="one",
-        worker="test",
+        attempt=Attempt(name="one", worker="test"),
         batch=3,
         on_rows=told.append,
     )
@@ -198,7 +196,7 @@ def test_what_is_dropped_and_mended_is_counted(
     first, second = embed(spec, settings, store)
     assert (first.rows, first.dropped, first.repaired) == (4, {"constant-image": 1}, {"nonfinite-pixels": 4})
     assert (second.rows, second.dropped, second.repaired) == (2, {"mostly-nonfinite": 1}, {})
-    manifest = finish(spec, store, device="cpu")
+    manifest = finish(spec, store)
     assert manifest is not None
     assert manifest.dropped == {"constant-image": 1, "mostly-nonfinite": 1}
     # Ids are positions in the table, given before anything was dropped.
@@ -211,13 +209,13 @@ def test_a_part_may_lose_all_its_objects_but_not_an_embedding(
     flat = image(0, flux=np.full((5, 40, 40), 3.0))
     spec, store = specify(write_table([flat] * 5 + [image(seed) for seed in range(2)])), MemoryStore()
     assert [part.rows for part in embed(spec, settings, store)] == [0, 2]
-    manifest = finish(spec, store, device="cpu")
+    manifest = finish(spec, store)
     assert manifest is not None
     assert manifest.rows == 2
     empty = specify(write_table([flat] * 3, name="flat"))
     embed(empty, settings, store)
     with pytest.raises(EmptyDataset, match="constant-image: 3"):
-        finish(empty, store, device="cpu")
+        finish(empty, store)
 
 
 def test_two_objects_of_one_id_in_a_batch_are_refused(
@@ -262,7 +260,7 @@ def test_the_fake_sees_the_same_simulated_galaxies_in_two_surveys(settings: Sett
     for modality in modalities[0], modalities[2]:
         spec = EmbeddingSpec(dataset=dataset, modality=modality, model=model)
         embed(spec, settings, store, batch=32)
-        assert finish(spec, store, device="cpu") is not None
+        assert finish(spec, store) is not None
         found.append(stored(spec, store))
     assert agreement(*found, k=5) > 3 * 5 / 31
 
@@ -282,7 +280,7 @@ def test_real_radio_galaxies_with_real_weights(settings: Settings, tmp_path: Pat
     for modality in modalities:
         spec = EmbeddingSpec(dataset=dataset, modality=modality, model=model)
         embed(spec, reading, store, batch=8)
-        manifest = finish(spec, store, device="cpu")
+        manifest = finish(spec, store)
         assert manifest is not None
         assert (manifest.rows, manifest.dimension, manifest.dropped) == (24, 1280, {})
         assert stored(spec, store).object_ids[0] == "frdeep-0000"
@@ -346,8 +344,7 @@ def test_what_is_computed_is_not_stored_when_it_may_not_be(
             source=source,
             adapter=adapter,
             store=store,
-            attempt="one",
-            worker="test",
+            attempt=Attempt(name="one", worker="test"),
             batch=4,
             on_rows=lambda rows: None,
             before_store=change_then_check,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from shared.contracts import DatasetRef, EmbeddingSpec, Manifest, Modality, ModelRef
+from shared.contracts import Attempt, DatasetRef, EmbeddingSpec, Manifest, Modality, ModelRef
 from shared.embeddings import commit_manifest, store_part
 from shared.store import ObjectStore
 from shared.vectors import Vectors
@@ -59,8 +59,18 @@ def store_embedding() -> Callable[[ObjectStore, EmbeddingSpec, Vectors], Manifes
             left_out = stop - start - len(rows)
             dropped = {"left-out": left_out} if left_out else {}
             parts[index] = store_part(
-                store, spec, "a1", index, vectors.take(rows), dropped=dropped, repaired={}, seconds=0.0, worker="w"
+                store,
+                spec,
+                Attempt(name="a1", worker="w"),
+                index,
+                vectors.take(rows),
+                dropped=dropped,
+                repaired={},
+                seconds=0.0,
+                at="2026-01-01T00:00:00.000+00:00",
+                device="cpu",
+                packages={},
             )
-        return commit_manifest(store, spec, parts, packages={}, device="cpu", created_at="2026-01-01T00:00:00+00:00")
+        return commit_manifest(store, spec, parts)
 
     return store_all

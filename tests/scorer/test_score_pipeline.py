@@ -17,7 +17,7 @@ from scorer.neighbour_cache import Origin, write_table
 from scorer.neighbours import SEARCH_VERSION
 from scorer.pipeline import score
 from shared import keys
-from shared.contracts import EmbeddingSpec, Manifest, PairSpec, ScoreRecord, ScoreSpec, Scoring
+from shared.contracts import Attempt, EmbeddingSpec, Manifest, PairSpec, ScoreRecord, ScoreSpec, Scoring
 from shared.embeddings import read_manifest_with_hash
 from shared.errors import (
     AlteredPart,
@@ -71,7 +71,7 @@ class Stored:
         self.spec = ScoreSpec(pair=PairSpec(left=self.hsc, right=self.jwst), scoring=SCORING)
 
     def score(self, spec: ScoreSpec | None = None) -> ScoreRecord:
-        return score(spec or self.spec, store=self.store, threads=1, worker="w")
+        return score(spec or self.spec, store=self.store, threads=1, attempt=Attempt(name="a1", worker="w"))
 
     def left(self, prefix: str) -> list[str]:
         return list(self.store.keys(prefix))
@@ -135,7 +135,7 @@ def test_an_embedding_against_itself_rotated_is_one(make_spec: Maker, store_embe
     store_embedding(store, left, vectors)
     store_embedding(store, right, Vectors(vectors.object_ids, np.ascontiguousarray(-8 * vectors.matrix[:, ::-1])))
     spec = ScoreSpec(pair=PairSpec(left=left, right=right), scoring=SCORING)
-    result = score(spec, store=store, threads=1, worker="w").metrics["mknn"]
+    result = score(spec, store=store, threads=1, attempt=Attempt(name="a1", worker="w")).metrics["mknn"]
     assert (result.value, result.interval.low, result.interval.high, result.standard_error) == (1, 1, 1, 0)
 
 
@@ -156,7 +156,7 @@ def test_scoring_anew_gives_the_same_but_for_time(stored: Stored) -> None:
     assert stored.store.get(keys.score_objects(stored.spec)) == objects
     times = {"seconds", "created_at"}
     assert second.provenance.model_dump(exclude=times) == first.provenance.model_dump(exclude=times)
-    assert second.model_dump(exclude={"provenance"}) == first.model_dump(exclude={"provenance"})
+    assert second.model_dump(exclude={"provenance", "history"}) == first.model_dump(exclude={"provenance", "history"})
 
 
 def test_the_seed_decides_the_draws_and_not_the_value(stored: Stored) -> None:
@@ -281,7 +281,7 @@ def test_racing_workers_leave_one_record(tmp_path: Path, make_spec: Maker, store
 
     def work(worker: str) -> None:
         start.wait()
-        records.append(score(stored.spec, store=stored.store, threads=1, worker=worker))
+        records.append(score(stored.spec, store=stored.store, threads=1, attempt=Attempt(name=worker, worker=worker)))
 
     threads = [threading.Thread(target=work, args=(f"w{i}",)) for i in range(4)]
     for thread in threads:
@@ -293,7 +293,7 @@ def test_racing_workers_leave_one_record(tmp_path: Path, make_spec: Maker, store
 
 
 def test_the_default_is_all_cores(stored: Stored) -> None:
-    record = score(stored.spec, store=stored.store, threads=0, worker="w")
+    record = score(stored.spec, store=stored.store, threads=0, attempt=Attempt(name="a1", worker="w"))
     assert record.provenance.threads >= 1
     assert record.metrics["mknn"].value == pytest.approx(
         _brute_force_mknn(stored.seen_by_hsc, stored.seen_by_jwst, 10)[1].mean()

@@ -9,33 +9,66 @@ from redis import Redis
 
 from services.board import Board
 from services.broker import EMBED, EMBED_PART, Sender
+from shared.contracts import Transition
 from shared.errors import BrokerUnavailable, LeaseLost
+from shared.states import State
 
 
 def test_a_lease_is_held_by_one_at_a_time(board: Board) -> None:
-    with board.lease("step") as first:
+    with board.leases.lease("step", "us") as first:
         assert first is not None
         assert board.running(["step", "other"]) == {"step"}
-        with board.lease("step") as second:
+        with board.leases.lease("step", "them") as second:
             assert second is None
     assert board.running(["step"]) == set()
 
 
 def test_a_lease_is_renewed_for_as_long_as_the_work_takes(board: Board) -> None:
-    with board.lease("step") as lease:
+    with board.leases.lease("step", "us") as lease:
         assert lease is not None
         time.sleep(3)  # half as long again as the lease
         lease.check()
         assert board.running(["step"]) == {"step"}
 
 
-def test_a_lost_lease_is_noticed(board: Board, redis: Redis) -> None:
-    with board.lease("step") as lease:
+def test_a_wiped_lease_is_taken_up_again_by_its_holder(board: Board, redis: Redis) -> None:
+    with board.leases.lease("step", "us") as lease:
         assert lease is not None
         redis.flushall()
-        time.sleep(1.2)  # past one renewal
-        with pytest.raises(LeaseLost):
-            lease.check()
+        lease.check()
+        assert board.running(["step"]) == {"step"}
+
+
+def test_a_stalled_holder_is_fenced_out_by_its_successor(board: Board, redis: Redis) -> None:
+    with board.leases.lease("step", "us") as stalled:
+        assert stalled is not None
+        redis.delete("samesky:lease:step")  # it ran out while its holder was stopped
+        with board.leases.lease("step", "them") as successor:
+            assert successor is not None
+            assert successor.token > stalled.token
+            with pytest.raises(LeaseLost):
+                stalled.check()
+            successor.check()
+        with pytest.raises(LeaseLost):  # and it stays so when the successor has ended
+            stalled.check()
+
+
+def test_tokens_grow_over_a_wiped_redis(board: Board, redis: Redis) -> None:
+    tokens = []
+    for _ in range(3):
+        with board.leases.lease("step", "us") as lease:
+            assert lease is not None
+            tokens.append(lease.token)
+        redis.flushall()
+    assert tokens == sorted(set(tokens))
+
+
+def test_a_lease_ends_only_at_the_word_of_its_own_worker(board: Board) -> None:
+    with board.leases.lease("step", "host:1") as lease:
+        assert lease is not None
+        assert not board.leases.end("step", " host:2")
+        assert board.leases.end("step", " host:1")
+    assert board.running(["step"]) == set()
 
 
 def test_queued_names_what_celery_has_waiting(board: Board, sender: Sender) -> None:
@@ -45,9 +78,12 @@ def test_queued_names_what_celery_has_waiting(board: Board, sender: Sender) -> N
 
 
 def test_starts_are_counted_until_forgotten(board: Board) -> None:
-    assert [board.count_start("step") for _ in range(3)] == [1, 2, 3]
-    board.forget_starts(["step"])
-    assert board.count_start("step") == 1
+    running = Transition(state=State.RUNNING, at="2026-01-01T00:00:00.000+00:00", worker="w")
+    assert [board.begin("step", running) for _ in range(3)] == [(n, (running,) * n) for n in (1, 2, 3)]
+    assert board.starts("step") == 3
+    board.forget(["step"])
+    assert board.histories(["step"]) == [()]
+    assert board.begin("step", running)[0] == 1
 
 
 def test_rows_add_up_over_parts_and_restored_parts_do_not_count_for_the_rate(board: Board) -> None:

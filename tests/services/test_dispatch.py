@@ -12,8 +12,10 @@ from services.dispatch import Dispatcher, part_step_id
 from services.ledger import Ledger
 from services.reconciler import Reconciler
 from shared import keys
-from shared.contracts import EmbeddingSpec, Failure, Study
+from shared.contracts import Attempt, EmbeddingSpec, Ending, Failure, Study
 from shared.embeddings import commit_manifest, read_receipts, store_part
+from shared.endings import add_ending
+from shared.states import State
 from shared.store import MemoryStore
 from shared.vectors import Vectors
 
@@ -27,13 +29,25 @@ def store_parts(store: MemoryStore, spec: EmbeddingSpec, *indices: int) -> None:
         vectors = Vectors(
             tuple(f"g{row}" for row in range(start, stop)), rng.normal(size=(stop - start, 4)).astype(np.float32)
         )
-        store_part(store, spec, "attempt", index, vectors, dropped={}, repaired={}, seconds=1.0, worker="test")
+        store_part(
+            store,
+            spec,
+            Attempt(name="attempt", worker="test"),
+            index,
+            vectors,
+            dropped={},
+            repaired={},
+            seconds=1.0,
+            at="2026-01-01T00:00:00.000+00:00",
+            device="cpu",
+            packages={"numpy": "2"},
+        )
 
 
 def finish(store: MemoryStore, spec: EmbeddingSpec) -> None:
     store_parts(store, spec, *range(spec.parts()))
     receipts = read_receipts(store, spec)
-    commit_manifest(store, spec, receipts, packages={}, device="cpu", created_at="2026-01-01T00:00:00Z")
+    commit_manifest(store, spec, receipts)
 
 
 def test_missing_parts_are_sent_once(dispatcher: Dispatcher, board: Board, make_study: MakeStudy) -> None:
@@ -47,7 +61,7 @@ def test_missing_parts_are_sent_once(dispatcher: Dispatcher, board: Board, make_
 
 def test_what_runs_is_not_sent(dispatcher: Dispatcher, board: Board, make_study: MakeStudy) -> None:
     study = make_study()
-    with board.lease(part_step_id(study.embeddings[0].digest, 1)):
+    with board.leases.lease(part_step_id(study.embeddings[0].digest, 1), "us"):
         assert dispatcher.release([study]) == 5
 
 
@@ -98,7 +112,8 @@ def test_what_failed_is_not_sent_and_fails_its_pairs(
     study = make_study()
     spec = study.embeddings[0]
     failure = Failure(work=spec.digest, label=spec.label, code="bad-table", wrong="w", attempts=1, worker="w", at="now")
-    store.put(keys.embedding_failure(spec), failure.to_json())
+    ending = Ending(subject=spec.digest, label=spec.label, state=State.FAILED, at="now", worker="w", failure=failure)
+    add_ending(store, keys.work_endings(spec.dataset.name), ending)
     assert dispatcher.release([study]) == 3
     pair_failure = ledger.pair_failure(study.scores()[0])
     assert pair_failure is not None
@@ -159,5 +174,5 @@ def test_what_rests_after_an_error_is_sent_later(dispatcher: Dispatcher, board: 
     step = part_step_id(study.embeddings[0].digest, 0)
     board.rest(step, 60)
     assert dispatcher.release([study]) == 5
-    board.forget_starts([step])
+    board.forget([step])
     assert dispatcher.release([study]) == 1

@@ -3,46 +3,49 @@
 from __future__ import annotations
 
 import pytest
+from redis import Redis
 
-from services.board import Board, Lease
-from services.steps import run_step
-from shared.contracts import Failure
+from services.board import Board
+from services.leases import Lease
+from services.steps import Runner, StepWork
+from shared import keys
+from shared.contracts import Attempt, Failure, Transition
+from shared.endings import read_endings
 from shared.errors import BadTable, LeaseLost, StoreUnavailable
-from shared.records import read_record
+from shared.states import State
 from shared.store import MemoryStore
 
-DIGEST = "0" * 32
+ENDINGS = keys.work_endings("sky")
+STEP = StepWork("step", work="0" * 32, label="sky/hsc/fake", endings=ENDINGS, part="part 3")
 
 
 class Work:
     """Work that ends as it is told, and counts its starts."""
 
     def __init__(self, error: BaseException | None = None) -> None:
-        self.error, self.starts = error, 0
+        self.error = error
+        self.attempts: list[Attempt] = []
 
-    def __call__(self, lease: Lease) -> None:
-        self.starts += 1
+    @property
+    def starts(self) -> int:
+        return len(self.attempts)
+
+    def __call__(self, lease: Lease, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
         if self.error:
             raise self.error
 
 
 def run(work: Work, board: Board, store: MemoryStore) -> Failure | None:
-    run_step(
-        "step",
-        work,
-        digest=DIGEST,
-        label="sky/hsc/fake",
-        failure_key="failure.json",
-        board=board,
-        store=store,
-        attempts=3,
-    )
-    return read_record(store, "failure.json", Failure)
+    Runner(board, store, attempts=3).run(STEP, work)
+    ended = read_endings(store, ENDINGS, STEP.work)
+    return ended[-1].failure if ended else None
 
 
 def test_work_that_ends_well_leaves_no_trace(board: Board, store: MemoryStore) -> None:
     assert run(Work(), board, store) is None
-    assert board.count_start("step") == 1
+    assert board.starts("step") == 0
+    assert board.histories(["step"]) == [()]
 
 
 def test_a_permanent_error_is_kept_at_once(board: Board, store: MemoryStore) -> None:
@@ -51,7 +54,7 @@ def test_a_permanent_error_is_kept_at_once(board: Board, store: MemoryStore) -> 
     assert (failure.code, failure.attempts, failure.remedy) == ("bad-table", 1, "copy it again")
 
 
-def test_a_retryable_error_is_tried_three_times(board: Board, store: MemoryStore) -> None:
+def test_a_retryable_error_is_tried_three_times_and_all_of_it_is_told(board: Board, store: MemoryStore) -> None:
     work = Work(StoreUnavailable("no answer"))
     assert run(work, board, store) is None
     assert board.resting(["step"]) == {"step"}
@@ -59,6 +62,26 @@ def test_a_retryable_error_is_tried_three_times(board: Board, store: MemoryStore
     failure = run(work, board, store)
     assert failure is not None
     assert (failure.code, failure.attempts, work.starts) == ("store-unavailable", 3, 3)
+    (ending,) = read_endings(store, ENDINGS, STEP.work)
+    assert [(told.state, told.why) for told in ending.history] == [
+        (State.RUNNING, ""),
+        (State.QUEUED, "no answer"),
+        (State.RUNNING, ""),
+        (State.QUEUED, "no answer"),
+        (State.RUNNING, ""),
+        (State.FAILED, "no answer"),
+    ]
+    assert all(told.step == "part 3" and told.worker for told in ending.history)
+
+
+def test_later_attempts_have_higher_tokens_and_know_what_came_before(board: Board, store: MemoryStore) -> None:
+    work = Work(StoreUnavailable("no answer"))
+    run(work, board, store)
+    run(work, board, store)
+    first, second = work.attempts
+    assert first.token < second.token
+    assert first.name < second.name
+    assert [told.state for told in second.history] == [State.RUNNING, State.QUEUED, State.RUNNING]
 
 
 def test_an_error_that_nobody_named_is_kept_by_its_own_name(board: Board, store: MemoryStore) -> None:
@@ -69,19 +92,21 @@ def test_an_error_that_nobody_named_is_kept_by_its_own_name(board: Board, store:
     assert "KeyError" in failure.wrong
 
 
-def test_work_that_kills_its_worker_is_stopped(board: Board, store: MemoryStore) -> None:
+def test_work_that_kills_its_worker_is_stopped_and_the_last_reason_told(board: Board, store: MemoryStore) -> None:
     killing = Work(SystemExit())  # what leaves the step without reaching its end, as a kill does
     for _ in range(3):
         with pytest.raises(SystemExit):
             run(killing, board, store)
+    board.note({"step": Transition(state=State.QUEUED, at="now", worker="w", why="signal 9")})
     failure = run(killing, board, store)
     assert failure is not None
-    assert (failure.code, killing.starts) == ("stopped", 3)
+    assert (failure.code, failure.attempts, killing.starts) == ("stopped", 3, 3)
+    assert failure.wrong.endswith("3 times; last: signal 9")
 
 
 def test_a_step_that_another_holds_is_left_to_it(board: Board, store: MemoryStore) -> None:
     work = Work()
-    with board.lease("step"):
+    with board.leases.lease("step", "another"):
         run(work, board, store)
     assert work.starts == 0
 
@@ -89,3 +114,27 @@ def test_a_step_that_another_holds_is_left_to_it(board: Board, store: MemoryStor
 def test_a_lost_lease_is_no_failure(board: Board, store: MemoryStore) -> None:
     work = Work(LeaseLost("the lease ran out"))
     assert [run(work, board, store) for _ in range(3)] == [None, None, None]
+
+
+def test_work_that_was_cancelled_is_not_begun(board: Board, store: MemoryStore) -> None:
+    work = Work()
+    board.cancel([STEP.work])
+    run(work, board, store)
+    assert work.starts == 0
+    board.allow([STEP.work])
+    run(work, board, store)
+    assert work.starts == 1
+
+
+def test_a_fenced_out_worker_cannot_fail_the_work_of_its_successor(
+    board: Board, store: MemoryStore, redis: Redis
+) -> None:
+    class Stalled(Work):
+        def __call__(self, lease: Lease, attempt: Attempt) -> None:
+            redis.delete("samesky:lease:step")
+            with board.leases.lease("step", "its successor"):
+                pass
+            raise BadTable("seen while stalled")
+
+    assert run(Stalled(), board, store) is None
+    assert read_endings(store, ENDINGS, STEP.work) == []

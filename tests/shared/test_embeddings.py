@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 
 from shared import keys
-from shared.contracts import EmbeddingSpec, Manifest, Part
+from shared.contracts import Attempt, EmbeddingSpec, Manifest, Part
 from shared.embeddings import (
     commit_manifest,
     load_object_ids,
     load_vectors,
     read_manifest,
     read_manifest_with_hash,
+    read_receipt,
     read_receipts,
+    revoke_damaged,
     store_part,
 )
-from shared.errors import AlteredPart, BadRecord, DuplicateObjectIds, EmptyDataset, MissingPart
+from shared.errors import AlteredPart, BadRecord, DuplicateObjectIds, EmptyDataset, LeaseLost, MissingPart
 from shared.s3 import S3Store, make_client
 from shared.store import DirectoryStore, MemoryStore, ObjectStore
 from shared.vectors import Vectors, write_part
@@ -45,24 +47,36 @@ def _vectors(start: int, stop: int, dimension: int = 4) -> Vectors:
     return Vectors(tuple(f"g{row}" for row in rows), np.cos(np.outer(rows, columns)).astype(np.float32))
 
 
-def _put(store: ObjectStore, spec: EmbeddingSpec, attempt: str, index: int, vectors: Vectors | None = None) -> Part:
+def _put(
+    store: ObjectStore,
+    spec: EmbeddingSpec,
+    attempt: str,
+    index: int,
+    vectors: Vectors | None = None,
+    *,
+    token: int = 0,
+) -> Part:
     made = _vectors(*spec.part_range(index)) if vectors is None else vectors
     kept = len(made)
     start, stop = spec.part_range(index)
     lost = {"empty band": stop - start - kept} if kept < stop - start else {}
     return store_part(
-        store, spec, attempt, index, made, dropped=lost, repaired={"nan pixels": index}, seconds=1.5, worker="tests"
+        store,
+        spec,
+        Attempt(name=attempt, worker="tests", token=token),
+        index,
+        made,
+        dropped=lost,
+        repaired={"nan pixels": index},
+        seconds=1.5,
+        at=f"2026-01-01T00:00:0{index}.000+00:00",
+        device=f"device of {attempt}",
+        packages={"b": "2", "a": "1"},
     )
 
 
 def _put_all(store: ObjectStore, spec: EmbeddingSpec, attempt: str) -> dict[int, Part]:
     return {index: _put(store, spec, attempt, index) for index in range(spec.parts())}
-
-
-def _commit(store: ObjectStore, spec: EmbeddingSpec, parts: dict[int, Part], device: str = "cpu") -> Manifest:
-    return commit_manifest(
-        store, spec, parts, packages={"b": "2", "a": "1"}, device=device, created_at="2026-01-01T00:00:00Z"
-    )
 
 
 def test_an_embedding_comes_back_whole(store: ObjectStore, spec: EmbeddingSpec) -> None:
@@ -71,7 +85,7 @@ def test_an_embedding_comes_back_whole(store: ObjectStore, spec: EmbeddingSpec) 
     parts = _put_all(store, spec, "a1")
     assert read_manifest(store, spec) is None, "parts alone are no embedding"
     assert read_receipts(store, spec) == parts
-    manifest = _commit(store, spec, parts)
+    manifest = commit_manifest(store, spec, parts)
     assert read_manifest(store, spec) == manifest
     assert (manifest.rows, manifest.dimension, manifest.dropped) == (100, 4, {})
     assert manifest.repaired == {"nan pixels": 3}
@@ -82,7 +96,7 @@ def test_an_embedding_comes_back_whole(store: ObjectStore, spec: EmbeddingSpec) 
 
 def test_the_hash_is_that_of_the_stored_bytes(store: ObjectStore, spec: EmbeddingSpec) -> None:
     assert read_manifest_with_hash(store, spec) is None
-    manifest = _commit(store, spec, _put_all(store, spec, "a1"))
+    manifest = commit_manifest(store, spec, _put_all(store, spec, "a1"))
     stored = store.get(keys.manifest(spec))
     assert read_manifest_with_hash(store, spec) == (manifest, hashlib.sha256(stored).hexdigest())
 
@@ -91,7 +105,7 @@ def test_dropped_objects_are_counted(store: ObjectStore, spec: EmbeddingSpec) ->
     parts = _put_all(store, spec, "a1")
     parts[1] = _put(store, spec, "a2", 1, _vectors(41, 77))
     parts[2] = _put(store, spec, "a2", 2, _vectors(0, 0))
-    manifest = _commit(store, spec, parts)
+    manifest = commit_manifest(store, spec, parts)
     assert manifest.dropped == {"empty band": 4 + 20}
     assert manifest.rows == 40 + 36
     assert load_object_ids(store, manifest) == _vectors(0, 40).object_ids + _vectors(41, 77).object_ids
@@ -100,7 +114,7 @@ def test_dropped_objects_are_counted(store: ObjectStore, spec: EmbeddingSpec) ->
 def test_an_embedding_of_nothing_is_an_error(store: ObjectStore, spec: EmbeddingSpec) -> None:
     parts = {index: _put(store, spec, "a1", index, _vectors(0, 0)) for index in range(3)}
     with pytest.raises(EmptyDataset, match="empty band: 100"):
-        _commit(store, spec, parts)
+        commit_manifest(store, spec, parts)
     assert read_manifest(store, spec) is None
 
 
@@ -108,7 +122,7 @@ def test_a_missing_part_cannot_be_declared_whole(store: ObjectStore, spec: Embed
     parts = _put_all(store, spec, "a1")
     del parts[1]
     with pytest.raises(ValueError, match="every part once"):
-        _commit(store, spec, parts)
+        commit_manifest(store, spec, parts)
     assert read_manifest(store, spec) is None
 
 
@@ -120,7 +134,54 @@ def test_parts_of_several_attempts_make_one_embedding(store: ObjectStore, spec: 
     found = read_receipts(store, spec)
     assert found == {0: early, 1: late, 2: last}
     assert list(found) == [0, 1, 2]
-    assert load_vectors(store, _commit(store, spec, found)).object_ids == _vectors(0, 100).object_ids
+    assert load_vectors(store, commit_manifest(store, spec, found)).object_ids == _vectors(0, 100).object_ids
+
+
+def test_what_a_stalled_holder_stores_late_does_not_displace_its_successors(
+    store: ObjectStore, spec: EmbeddingSpec
+) -> None:
+    successor = _put(store, spec, "0002-b", 0, token=2)
+    _put(store, spec, "0001-a", 0, token=1)
+    assert read_receipts(store, spec)[0] == successor == read_receipt(store, spec, 0)
+
+
+def test_a_manifest_follows_from_its_parts(store: ObjectStore, spec: EmbeddingSpec) -> None:
+    parts = _put_all(store, spec, "a1") | {1: _put(store, spec, "a2", 1)}
+    manifest = commit_manifest(store, spec, parts)
+    assert manifest.device == "device of a1, device of a2"
+    assert manifest.packages == {"a": "1", "b": "2"}
+    assert manifest.created_at == "2026-01-01T00:00:02.000+00:00"
+    store.delete(keys.manifest(spec))
+    assert commit_manifest(store, spec, read_receipts(store, spec) | parts) == manifest
+
+
+def test_a_refused_commit_writes_nothing(store: ObjectStore, spec: EmbeddingSpec) -> None:
+    def refuse() -> None:
+        raise LeaseLost("another worker came after")
+
+    parts = _put_all(store, spec, "a1")
+    with pytest.raises(LeaseLost):
+        commit_manifest(store, spec, parts, before_commit=refuse)
+    assert read_manifest(store, spec) is None
+
+
+@pytest.mark.parametrize("damage", ["gone", "altered"])
+def test_a_damaged_part_is_taken_back_with_its_manifest_and_the_sound_ones_stay(
+    store: ObjectStore, spec: EmbeddingSpec, damage: str
+) -> None:
+    parts = _put_all(store, spec, "a1")
+    commit_manifest(store, spec, parts)
+    assert not revoke_damaged(store, spec)
+    if damage == "gone":
+        store.delete(parts[1].key)
+    else:
+        store.put(parts[1].key, b"other bytes")
+    assert revoke_damaged(store, spec)
+    assert read_manifest(store, spec) is None
+    assert sorted(read_receipts(store, spec)) == [0, 2]
+    _put(store, spec, "a2", 1)
+    whole = commit_manifest(store, spec, read_receipts(store, spec))
+    assert load_vectors(store, whole).matrix.tobytes() == _vectors(0, 100).matrix.tobytes()
 
 
 def test_receipts_of_another_cut_or_place_are_left_out(
@@ -155,7 +216,7 @@ def _flip(data: bytes) -> bytes:
     "change", [_flip, lambda data: data[:-7], lambda _: b"", lambda data: data + b"x"], ids=["bit", "cut", "no", "more"]
 )
 def test_an_altered_part_is_named(store: ObjectStore, spec: EmbeddingSpec, change: Callable[[bytes], bytes]) -> None:
-    manifest = _commit(store, spec, _put_all(store, spec, "a1"))
+    manifest = commit_manifest(store, spec, _put_all(store, spec, "a1"))
     key = manifest.parts[1].key
     store.put(key, change(store.get(key)))
     for load in (load_vectors, load_object_ids):
@@ -165,21 +226,21 @@ def test_an_altered_part_is_named(store: ObjectStore, spec: EmbeddingSpec, chang
 
 def test_a_missing_part_is_named(store: ObjectStore, spec: EmbeddingSpec) -> None:
     parts = _put_all(store, spec, "a1")
-    manifest = _commit(store, spec, parts)
+    manifest = commit_manifest(store, spec, parts)
     store.delete(parts[2].key)
     for load in (load_vectors, load_object_ids):
         with pytest.raises(MissingPart, match=parts[2].key):
             load(store, manifest)
     store.delete(keys.manifest(spec))
     with pytest.raises(MissingPart, match=parts[2].key):
-        _commit(store, spec, parts)
+        commit_manifest(store, spec, parts)
 
 
 def test_an_object_in_two_parts_is_named(store: ObjectStore, spec: EmbeddingSpec) -> None:
     parts = _put_all(store, spec, "a1")
     parts[2] = _put(store, spec, "a2", 2, _vectors(39, 59))
     with pytest.raises(DuplicateObjectIds, match="'g39' is in part 0 and in part 2"):
-        _commit(store, spec, parts)
+        commit_manifest(store, spec, parts)
     assert read_manifest(store, spec) is None
 
 
@@ -187,7 +248,7 @@ def test_parts_of_two_dimensions_are_refused(store: ObjectStore, spec: Embedding
     parts = _put_all(store, spec, "a1")
     parts[1] = _put(store, spec, "a2", 1, _vectors(40, 80, dimension=5))
     with pytest.raises(BadRecord, match=parts[1].key):
-        _commit(store, spec, parts)
+        commit_manifest(store, spec, parts)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"version": 2}'])
@@ -199,14 +260,14 @@ def test_what_is_no_manifest_is_a_bad_record(store: ObjectStore, spec: Embedding
 
 def test_the_manifest_of_another_embedding_is_a_bad_record(store: ObjectStore, make_spec: SpecMaker) -> None:
     ours, theirs = make_spec(), make_spec(model__name="fake-9")
-    _commit(store, theirs, _put_all(store, theirs, "a1"))
+    commit_manifest(store, theirs, _put_all(store, theirs, "a1"))
     store.put(keys.manifest(ours), store.get(keys.manifest(theirs)))
     with pytest.raises(BadRecord, match="fake-9"):
         read_manifest(store, ours)
 
 
 def test_a_manifest_that_contradicts_its_parts_is_a_bad_record(store: ObjectStore, spec: EmbeddingSpec) -> None:
-    manifest = _commit(store, spec, _put_all(store, spec, "a1"))
+    manifest = commit_manifest(store, spec, _put_all(store, spec, "a1"))
     wrong = manifest.model_copy(update={"dimension": 5})
     for load in (load_vectors, load_object_ids):
         with pytest.raises(BadRecord, match="holds"):
@@ -241,7 +302,7 @@ def test_of_racing_manifests_the_first_stays(racing_store: ObjectStore, spec: Em
 
     def commit(racer: int) -> Manifest:
         gate.wait(30)
-        return _commit(racing_store, spec, parts[racer], device=f"cpu{racer}")
+        return commit_manifest(racing_store, spec, parts[racer])
 
     with ThreadPoolExecutor(racers + 1) as pool:
         reader = pool.submit(read)
@@ -257,13 +318,13 @@ def test_of_racing_manifests_the_first_stays(racing_store: ObjectStore, spec: Em
 
 
 def test_what_was_first_stays_and_is_returned(store: ObjectStore, spec: EmbeddingSpec) -> None:
-    first = _commit(store, spec, _put_all(store, spec, "a1"), device="first")
-    second = _commit(store, spec, _put_all(store, spec, "a2"), device="second")
+    first = commit_manifest(store, spec, _put_all(store, spec, "a1"))
+    second = commit_manifest(store, spec, _put_all(store, spec, "a2"))
     assert second == first == read_manifest(store, spec)
 
 
 def test_an_embedding_cut_otherwise_is_the_same_embedding(store: ObjectStore, make_spec: SpecMaker) -> None:
     cut, otherwise = make_spec(model__part_rows=40), make_spec(model__part_rows=30)
-    manifest = _commit(store, cut, _put_all(store, cut, "a1"))
+    manifest = commit_manifest(store, cut, _put_all(store, cut, "a1"))
     assert read_manifest(store, otherwise) == manifest
     assert list(read_receipts(store, otherwise)) == [], "parts of another cut cannot be mixed in"

@@ -37,13 +37,13 @@ def test_every_key_is_fit_for_every_store(make_spec: SpecMaker) -> None:
     score = ScoreSpec(pair=PairSpec(left=left, right=right))
     for key in (
         keys.manifest(left),
-        keys.embedding_failure(left),
+        keys.ending(keys.work_endings(left.dataset.name), left.digest, 0, "failed"),
         keys.part(left, longest, 1_000_000),
         keys.part_receipt(left, longest, 1_000_000),
         keys.neighbours(left.digest, right.digest, 1000),
         keys.score(score),
         keys.score_objects(score),
-        keys.score_failure(score),
+        keys.ending(keys.study_endings(), score.digest, 3, "cancelled"),
         keys.study("0" * 32),
     ):
         assert check_key(key) == key

@@ -23,6 +23,7 @@ from services.studies import Studies
 from shared import keys
 from shared.contracts import (
     EmbeddingSpec,
+    Ending,
     Failure,
     Interval,
     Manifest,
@@ -33,8 +34,10 @@ from shared.contracts import (
     ScoreSpec,
     Study,
 )
+from shared.endings import add_ending
 from shared.requests import StudyRequest
 from shared.settings import Settings
+from shared.states import State
 from shared.store import MemoryStore
 
 ROWS = 24
@@ -151,7 +154,10 @@ def fail(store: MemoryStore) -> Callable[[Study], None]:
             worker="test:1",
             at="2026-01-01T00:00:00+00:00",
         )
-        store.put(keys.embedding_failure(spec), failure.to_json())
+        ending = Ending(
+            subject=spec.digest, label=spec.label, state=State.FAILED, at=failure.at, worker="test:1", failure=failure
+        )
+        add_ending(store, keys.work_endings(spec.dataset.name), ending)
 
     return write
 

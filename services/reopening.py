@@ -1,0 +1,88 @@
+"""Taking up again what failed, or was cancelled: damage in the store is taken back, and counting starts anew."""
+
+from __future__ import annotations
+
+import logging
+
+from services.board import Board
+from services.dispatch import part_step_id
+from services.failures import now, worker_name
+from services.ledger import Ledger
+from shared import keys
+from shared.contracts import Ending, Failure, Study
+from shared.embeddings import discard_damaged, read_receipts, revoke_damaged
+from shared.endings import add_ending
+from shared.errors import BrokerUnavailable, Corrupt, error_kinds
+from shared.states import State
+from shared.store import ObjectStore
+
+_log = logging.getLogger(__name__)
+
+
+class Reopening:
+    """Opens the failed work of a study again."""
+
+    def __init__(self, store: ObjectStore, ledger: Ledger, board: Board) -> None:
+        self._store, self._ledger, self._board = store, ledger, board
+
+    def reopen(self, study: Study) -> int:
+        """Open again what failed or was cancelled; how many jobs and pairs had failed."""
+        if self._ledger.cancelled(study.id):
+            add_ending(self._store, keys.study_endings(), ending_of(study.id, study.title or study.id, State.QUEUED))
+        failures = self._failures(study)
+        if any(_is_damage(failure) for failure, _ in failures.values()):
+            self._take_back_damaged(study)
+        steps: list[str] = []
+        for work, (failure, label) in failures.items():
+            add_ending(self._store, self._endings_of(study, work), ending_of(work, label, State.QUEUED))
+            _log.info("%s is taken up again after: %s", label, failure.wrong)
+        for spec in study.embeddings:
+            if spec.digest in failures:
+                steps += [part_step_id(spec.digest, index) for index in range(spec.parts())]
+        steps += [score.digest for score in self._ledger.scores(study) if score.digest in failures]
+        self._ledger.refresh()
+        try:
+            self._board.forget(steps)
+        except BrokerUnavailable as error:
+            _log.warning("%s; starts are counted on from where they were", error)
+        return len(failures)
+
+    def _failures(self, study: Study) -> dict[str, tuple[Failure, str]]:
+        """What failed of itself, by digest."""
+        found: dict[str, tuple[Failure, str]] = {}
+        for spec in study.embeddings:
+            failure = None if self._ledger.whole(spec) else self._ledger.embedding_failure(spec)
+            if failure:
+                found[spec.digest] = (failure, spec.label)
+        scored = self._ledger.scored_of(study)
+        for score in self._ledger.scores(study):
+            failure = None if score.digest in scored else self._ledger.score_failure(score)
+            if failure:
+                found[score.digest] = (failure, score.pair.label)
+        return found
+
+    def _endings_of(self, study: Study, work: str) -> str:
+        names = {spec.digest: spec.dataset.name for spec in study.embeddings}
+        names |= {score.digest: score.pair.left.dataset.name for score in self._ledger.scores(study)}
+        return keys.work_endings(names[work])
+
+    def _take_back_damaged(self, study: Study) -> None:
+        """Read every embedding of the study through; take back manifests and parts that are not what was written."""
+        revoked = [spec for spec in study.embeddings if revoke_damaged(self._store, spec)]
+        for spec in study.embeddings:
+            if spec not in revoked and not self._ledger.whole(spec):
+                discard_damaged(self._store, spec, read_receipts(self._store, spec).values())
+        self._ledger.forget()
+        try:
+            self._board.begin_epoch()
+        except BrokerUnavailable as error:
+            _log.warning("%s; restart the services, so that they forget what was taken back", error)
+
+
+def ending_of(subject: str, label: str, state: State) -> Ending:
+    """The ending of a study, job or score that a person asked for."""
+    return Ending(subject=subject, label=label, state=state, at=now(), worker=worker_name())
+
+
+def _is_damage(failure: Failure) -> bool:
+    return issubclass(error_kinds().get(failure.code, Corrupt), Corrupt)
