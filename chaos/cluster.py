@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
+from types import MappingProxyType
 from typing import Literal, Self
 
 import httpx
@@ -35,24 +36,33 @@ _log = logging.getLogger(__name__)
 Storage = Literal["rclone", "moto", "folder"]
 KEY, SECRET, BUCKET = "samesky-chaos", "a-secret-of-the-chaos", "chaos"
 ROOT = Path(__file__).resolve().parent.parent
-LEASE_SECONDS, ATTEMPTS = 3, 8
+LEASE_SECONDS, ATTEMPTS = 3, 4
 _START_SECONDS, _GRACE_SECONDS, _LOOK_SECONDS = 60, 10, 0.1
 
 
 class Cluster:
     """The processes of one run, in `folder`, whose datasets lie under `data`.
 
+    settings: to change.
     storage: `rclone` and `moto` are S3 servers behind the proxy; `folder` is a directory, for the undisturbed run.
     """
 
     def __init__(
-        self, folder: Path, data: Path, storage: Storage, *, seed: int = 0, embedders: int = 2, scorers: int = 2
+        self,
+        folder: Path,
+        data: Path,
+        storage: Storage,
+        *,
+        seed: int = 0,
+        embedders: int = 2,
+        scorers: int = 2,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.folder, self.storage = folder.resolve(), storage
         shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("logs", "redis", "s3", "cache"):
             (self.folder / name).mkdir(parents=True)
-        self._data, self._seed = data.resolve(), seed
+        self._data, self._seed, self._settings = data.resolve(), seed, settings
         self._redis_port, self._s3_port, self._api_port = free_port(), free_port(), free_port()
         self.redis_url, self.api_url = f"redis://127.0.0.1:{self._redis_port}/0", f"http://127.0.0.1:{self._api_port}"
         self.embedders = [f"embedder-{number}" for number in range(embedders)]
@@ -151,7 +161,9 @@ class Cluster:
             "SAMESKY_VISIBILITY_SECONDS": "10",
             "SAMESKY_STEP_LIMIT_SECONDS": "60",
             "SAMESKY_ATTEMPTS": str(ATTEMPTS),
+            "SAMESKY_REST_SECONDS": "5",
         }
+        wanted |= self._settings
         known = {row.name for row in TABLE}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SAMESKY_")}
         fixed = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}

@@ -1,11 +1,11 @@
-"""One run: a cluster, its studies, a seed's faults as the work goes on, a bounded wait for the end, the verdict."""
+"""One run: a cluster, its studies, the faults of a seed as the work goes on, a bounded wait, the verdict."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,11 +20,15 @@ from chaos.recovery import repeated, seconds_to_restart
 from chaos.report import Outcome
 from chaos.traffic import made_parts, made_scores
 from chaos.watch import LeaseWatch
+from services.board import Board
 from services.client import Client
+from services.garbage import Garbage
+from services.ledger import Ledger
 from shared import keys
 from shared.contracts import Study
 from shared.errors import SameSkyError
 from shared.records import read_record
+from shared.settings import Settings
 from shared.store import DirectoryStore, ObjectStore
 
 POISON = "fake-poison"
@@ -79,7 +83,8 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
         cluster.proxy.bursts.end()
         _await_ends(client, ids)
         shown = [_show(client, one, POISON if one is wanted[1] else "") for one in wanted]
-        breaches = list(judge(shown, store, undisturbed, entries))
+        garbage = _find_garbage(cluster, store)
+        breaches = judge(shown, store, undisturbed, entries, garbage)
         restarts = {name: child.restarts for name, child in cluster.children.items()}
     _write_down(folder, injector.deeds, shown)
     made = made_parts(entries) | made_scores(entries)
@@ -102,15 +107,29 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
 
 
 def judge(
-    shown: Sequence[verdict.Shown], store: ObjectStore, undisturbed: ObjectStore, entries: Sequence[Entry]
+    shown: Sequence[verdict.Shown],
+    store: ObjectStore,
+    undisturbed: ObjectStore,
+    entries: Sequence[Entry],
+    garbage: Collection[str],
 ) -> Sequence[verdict.Breach]:
-    """All that is wrong with a history. The first study is compared with the undisturbed one."""
+    """All that is wrong with a history. The first study is compared with the undisturbed one.
+
+    garbage: what garbage collection would take.
+    """
     breaches = [breach for one in shown for breach in verdict.check_ends(one, ATTEMPTS)]
     breaches += verdict.check_embeddings(shown[0].study, store, undisturbed)
     breaches += verdict.check_scores(shown[0].study, store, undisturbed)
     breaches += verdict.check_writers(entries)
-    breaches += verdict.check_orphans(store, [one.study for one in shown], None)
+    breaches += verdict.check_orphans(store, [one.study for one in shown], garbage)
     return breaches
+
+
+def _find_garbage(cluster: Cluster, store: ObjectStore) -> list[str]:
+    board = Board.open(Settings.read({"SAMESKY_REDIS_URL": cluster.redis_url}))
+    found = Garbage(store, Ledger(store), board).find()
+    (cluster.folder / "garbage.txt").write_text("".join(f"{key}\n" for key in found), encoding="utf-8")
+    return found
 
 
 def _let_loose(injector: Injector, schedule: Sequence[Fault], share_done: Callable[[], float]) -> None:
