@@ -58,7 +58,7 @@ class Injector:
         """Wake everything that still sleeps."""
         for waking in self._wakings:
             waking.cancel()
-            waking.function()
+            waking.function(*waking.args)
         self._redis.close()
 
     def inject(self, fault: Fault) -> bool:
