@@ -19,7 +19,7 @@ from chaos.proxy import Entry
 from chaos.recovery import repeated, seconds_to_restart
 from chaos.report import Outcome
 from chaos.traffic import made_parts, made_scores
-from chaos.watch import LeaseWatch
+from chaos.watch import Holds, LeaseWatch
 from services.board import Board
 from services.client import Client
 from services.garbage import Garbage
@@ -86,7 +86,7 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
         garbage = _find_garbage(cluster, store)
         breaches = judge(shown, store, undisturbed, entries, garbage)
         restarts = {name: child.restarts for name, child in cluster.children.items()}
-    _write_down(folder, injector.deeds, shown)
+    _write_down(folder, injector.deeds, shown, watch.holds)
     made = made_parts(entries) | made_scores(entries)
     done = [deed for deed in injector.deeds if deed.done]
     doubled = sum(breach.check in _DOUBLED for breach in breaches)
@@ -195,8 +195,11 @@ def _hits(deeds: Sequence[Deed]) -> dict[str, int]:
     return dict(found)
 
 
-def _write_down(folder: Path, deeds: Sequence[Deed], shown: Sequence[verdict.Shown]) -> None:
-    """What was done and what the api showed in the end, beside the proxy's log of requests."""
+def _write_down(folder: Path, deeds: Sequence[Deed], shown: Sequence[verdict.Shown], holds: Holds) -> None:
+    """What was done, who held what, and what the api showed in the end, beside the proxy's log of requests."""
+    spells = [(spell.began, spell.until, step, spell.value) for step, each in holds.spells.items() for spell in each]
+    lines = (f"{began:.2f} {until:.2f} {step} {value}\n" for began, until, step, value in sorted(spells))
+    (folder / "leases.txt").write_text("".join(lines), encoding="utf-8")
     with (folder / "faults.jsonl").open("w", encoding="utf-8") as file:
         for deed in deeds:
             file.write(json.dumps({"name": deed.fault.name, "done": deed.done} | asdict(deed), default=str) + "\n")
