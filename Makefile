@@ -28,15 +28,17 @@ up: install ## Redis, embedder, scorer, reconciler and api on this machine, unti
 test: install ## all tests, against real embedded servers
 	$(BIN)/python -m pytest
 
-check: install ## style, types, layers, README tables
+check: install ## style, types, layers, README tables, known vulnerabilities of what is pinned
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/tables.py --check
+	$(BIN)/python .ci/audit.py
 
 readme: install ## write the README's tables anew from the code
 	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/corpus.py
 
 format: install ## put the code into its standard form
 	$(BIN)/ruff format .
@@ -53,7 +55,8 @@ containers-check: ## build the images, run a study in containers, and see that i
 
 constraints: ## pin anew every package, from a fresh environment
 	$(PYTHON) -m venv build/pin
-	build/pin/bin/python -m pip install --quiet '.[dev]' async-timeout # which redis wants of Python before 3.11.3
+	# torch stays as it is, since its default wheel brings CUDA; redis wants async-timeout of Python before 3.11.3
+	build/pin/bin/python -m pip install --quiet '.[dev]' async-timeout "$$(grep '^torch==' constraints.txt)"
 	{ echo "# Every package this project may install, pinned. Regenerate: make constraints"; \
 	  build/pin/bin/python -m pip list --format=freeze --exclude samesky --exclude pip \
 	  | sed 's/+cpu$$//' | sort -f; } > constraints.txt

@@ -1,4 +1,4 @@
-"""The README's tables, made from the code. `python docs/tables.py` writes them, `--check` says if they are true."""
+"""The tables of the README and of docs/, made from the code. `--check` says whether they are true."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from embedder.catalogue.datasets import known_datasets
 from embedder.catalogue.models import listed_models
 from services.api import ENDPOINTS
+from services.meters import TABLE as METERS
 from shared.settings import TABLE
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -56,20 +57,27 @@ def endpoints() -> str:
     return markdown(["endpoint", "what it gives"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "settings": settings,
-    "models": models,
-    "datasets": datasets,
-    "endpoints": endpoints,
+def meters() -> str:
+    """Everything that /metrics shows."""
+    rows = (
+        [f"`{meter.name}`", meter.kind, ", ".join(f"`{label}`" for label in meter.labels), meter.help]
+        for meter in METERS
+    )
+    return markdown(["metric", "kind", "labels", "what it is"], rows)
+
+
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"settings": settings, "models": models, "datasets": datasets, "endpoints": endpoints},
+    "docs/seeing.md": {"meters": meters},
 }
 
 
-def with_tables(text: str) -> str:
-    """`text` with what stands between each pair of markers made anew."""
-    for name, table in TABLES.items():
+def with_tables(page: str, text: str) -> str:
+    """`text` of a page with what stands between each pair of markers made anew."""
+    for name, table in PAGES[page].items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not marked.search(text):
-            raise SystemExit(f"README.md has no markers for the table {name!r}")
+            raise SystemExit(f"{page} has no markers for the table {name!r}")
         made = table().replace("\\", r"\\")
         text = marked.sub(rf"\g<1>{made}\n\g<2>", text)
     return text
@@ -77,12 +85,14 @@ def with_tables(text: str) -> str:
 
 def main() -> None:
     """Write the tables, or with --check exit 1 if they are not as the code has them."""
-    text = README.read_text(encoding="utf-8")
-    true = with_tables(text)
-    if "--check" not in sys.argv:
-        README.write_text(true, encoding="utf-8")
-    elif true != text:
-        raise SystemExit("README.md's tables are not as the code has them: run `make readme`")
+    for page in PAGES:
+        file = ROOT / page
+        text = file.read_text(encoding="utf-8")
+        true = with_tables(page, text)
+        if "--check" not in sys.argv:
+            file.write_text(true, encoding="utf-8")
+        elif true != text:
+            raise SystemExit(f"the tables of {page} are not as the code has them: run `make readme`")
 
 
 if __name__ == "__main__":

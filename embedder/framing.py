@@ -71,7 +71,7 @@ def find_bands(bands: tuple[str, ...], modality: Modality) -> list[int]:
 
 def _pixels(field_arcsec: float, scale: float, available: float) -> float:
     pixels = field_arcsec / scale
-    if abs(pixels - round(pixels)) < _PIXEL_TOLERANCE:
+    if math.isfinite(pixels) and abs(pixels - round(pixels)) < _PIXEL_TOLERANCE:
         pixels = float(round(pixels))
     if not 2 <= pixels <= available:
         raise BadInput(

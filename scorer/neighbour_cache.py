@@ -23,6 +23,12 @@ from shared.store import ObjectStore
 
 _log = logging.getLogger(__name__)
 _IDS, _NEIGHBOURS, _SHA256 = "object_id", "neighbours", "sha256"
+OnTable = Callable[[bool], None]
+"""Told of every neighbour table that is used whether it was found in the store."""
+
+
+def ignore_table(found: bool) -> None:
+    """For whoever does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +47,26 @@ class Origin:
         return keys.neighbours(self.embedding, id_set_digest(self.object_ids), self.k)
 
 
-def find_or_make(store: ObjectStore, origin: Origin, make: Callable[[], Neighbours]) -> Neighbours:
+def find_or_make(
+    store: ObjectStore, origin: Origin, make: Callable[[], Neighbours], on_table: OnTable = ignore_table
+) -> Neighbours:
     """The table of this origin from the store; or else from `make`, and then it is stored.
 
-    A stored table that cannot be believed is logged, and replaced. Raises what `make` raises.
+    on_table: told which of the two it was. A stored table that cannot be believed is logged, and replaced.
+    Raises what `make` raises.
     """
     data = read_bytes(store, origin.key)
     if data is not None:
         try:
-            return read_table(data, origin)
+            neighbours = read_table(data, origin)
         except ValueError as error:
             _log.warning("%s will be made again: %s", origin.key, error)
+        else:
+            on_table(True)
+            return neighbours
     neighbours = make()
     store.put(origin.key, write_table(neighbours, origin))
+    on_table(False)
     return neighbours
 
 

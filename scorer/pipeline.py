@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from scorer.comparison import Comparison
 from scorer.metrics import find_metric
+from scorer.neighbour_cache import OnTable, ignore_table
 from scorer.pairing import join
 from scorer.records import read_score, result_of, write_objects
 from scorer.sides import StoredSide
@@ -43,14 +44,15 @@ def score(
     threads: int,
     attempt: Attempt,
     before_commit: Callable[[], None] = lambda: None,
+    on_table: OnTable = ignore_table,
 ) -> ScoreRecord:
     """Make the score of a pair, unless it is made, and return the record that the store now holds.
 
     threads: for FAISS and BLAS; 0 means all cores. attempt: who does the work, for the record. Per-object values are
     stored before the record, so a record names what is there. before_commit: asked when all is computed; what it raises
-    keeps the score out of the store. Raises NotReady (retryable) while an embedding is not
-    whole, UnknownName for a metric, TooFewObjects, ZeroVector, and Corrupt for what the store has lost or altered;
-    then no record is written.
+    keeps the score out of the store. on_table: told of each neighbour table that is used whether it was found in the
+    store. Raises NotReady (retryable) while an embedding is not whole, UnknownName for a metric, TooFewObjects,
+    ZeroVector, and Corrupt for what the store has lost or altered; then no record is written.
     """
     found = read_score(store, spec)
     if found is not None:
@@ -61,8 +63,8 @@ def score(
     overlap = join(left.object_ids, right.object_ids, at_least=spec.scoring.k + 1)
     comparison = Comparison(
         object_ids=overlap.object_ids,
-        left=StoredSide(store, left.manifest, left.sha256, overlap.object_ids, overlap.left_rows),
-        right=StoredSide(store, right.manifest, right.sha256, overlap.object_ids, overlap.right_rows),
+        left=StoredSide(store, left.manifest, left.sha256, overlap.object_ids, overlap.left_rows, on_table),
+        right=StoredSide(store, right.manifest, right.sha256, overlap.object_ids, overlap.right_rows, on_table),
         scoring=spec.scoring,
         pair_digest=spec.pair.digest,
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scorer.comparison import Neighbours
-from scorer.neighbour_cache import Origin, find_or_make
+from scorer.neighbour_cache import OnTable, Origin, find_or_make
 from scorer.neighbours import SEARCH_VERSION, nearest
 from shared.contracts import Manifest
 from shared.embeddings import load_vectors
@@ -24,6 +24,7 @@ class StoredSide:
     """An embedding in the store, restricted to objects it shares with another.
 
     manifest_sha256: of the manifest as stored. rows: `(n,)`, where the shared `object_ids` stand in the embedding.
+    on_table: told of each neighbour table whether it was found in the store.
     """
 
     store: ObjectStore
@@ -31,6 +32,7 @@ class StoredSide:
     manifest_sha256: str
     object_ids: tuple[str, ...]
     rows: npt.NDArray[np.int64]
+    on_table: OnTable
 
     def vectors(self) -> Vectors:
         """The vectors of the shared objects, not kept here: they may be large, and a cached table needs none.
@@ -48,4 +50,4 @@ class StoredSide:
             k=k,
             search_version=SEARCH_VERSION,
         )
-        return find_or_make(self.store, origin, lambda: nearest(self.vectors(), k))
+        return find_or_make(self.store, origin, lambda: nearest(self.vectors(), k), self.on_table)

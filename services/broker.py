@@ -56,6 +56,7 @@ def make_app(settings: Settings, *tasks: str) -> Celery:
         worker_concurrency=1,
         worker_pool="prefork",
         worker_pool_start_method="spawn",
+        worker_lost_wait=0.5,  # seconds until a child that died is taken for lost
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,

@@ -31,17 +31,27 @@ StudySource = StudyRequest | Mapping[str, Any] | str | os.PathLike[str]
 class Client:
     """A connection to one api. Use it as a context manager, or call `close`.
 
-    url: where the api is; SAMESKY_API_URL unless given. transport: for tests, an httpx transport.
+    url: where the api is; SAMESKY_API_URL unless given. token: what it bears; SAMESKY_TOKEN unless given, if any.
+    transport: for tests, an httpx transport.
     Any call may raise ApiUnavailable, or the `shared.errors` class that the api answered with.
     """
 
-    def __init__(self, url: str | None = None, *, transport: httpx.BaseTransport | None = None) -> None:
-        self.url = (url or Settings.read().api_url).rstrip("/")
+    def __init__(
+        self, url: str | None = None, *, token: str | None = None, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        settings = Settings.read()
+        self.url = (url or settings.api_url).rstrip("/")
+        bearing = token or settings.token
         try:
             base = httpx.URL(self.url)
         except httpx.InvalidURL as error:
             raise ApiUnavailable(f"{self.url} is not an address", "http://HOST:PORT") from error
-        self._http = httpx.Client(base_url=base, transport=transport, timeout=httpx.Timeout(120, connect=5))
+        self._http = httpx.Client(
+            base_url=base,
+            headers={"Authorization": f"Bearer {bearing}"} if bearing else None,
+            transport=transport,
+            timeout=httpx.Timeout(120, connect=5),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -77,6 +87,10 @@ class Client:
     def status(self, study_id: str) -> StudyProgress:
         """How far a study is."""
         return StudyProgress.model_validate(self._json(self._get(_study(study_id))))
+
+    def absent(self) -> list[str]:
+        """Services of which no process is alive, so that work for them waits: embedder, scorer, reconciler."""
+        return list(self._json(self._get("/readyz"))["absent"])
 
     def jobs(self, study_id: str) -> list[JobProgress]:
         """How far each job of a study is."""

@@ -38,7 +38,8 @@ def run(settings: Settings, folder: Path, *, galaxies: int, console: Console, st
     started = time.monotonic()
     say = partial(console.print, soft_wrap=True, highlight=False)
     say(f"Starting Redis, embedder, scorer, reconciler and api on this machine; data in {folder}")
-    with running(settings, folder, any_port=True) as stack, Client(stack.api_url) as client:
+    token = settings.token or next(iter(settings.tokens), None)  # its own api takes any of its tokens
+    with running(settings, folder, any_port=True) as stack, Client(stack.api_url, token=token) as client:
         console.print(
             f"{galaxies} simulated galaxies, {len(MODALITIES)} surveys, {len(MODELS)} models with real weights"
         )

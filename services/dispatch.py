@@ -33,9 +33,9 @@ class Step(NamedTuple):
     message: dict[str, Any]
 
 
-def part_step(spec: EmbeddingSpec, index: int) -> Step:
-    """The step that makes part `index` of an embedding."""
-    message = {"embedding": spec.model_dump(mode="json"), "part": index}
+def part_step(spec: EmbeddingSpec, index: int, study: str) -> Step:
+    """The step that makes part `index` of an embedding. study: on whose account, for the log."""
+    message = {"study": study, "embedding": spec.model_dump(mode="json"), "part": index}
     return Step(part_step_id(spec.digest, index), EMBED, EMBED_PART, message)
 
 
@@ -44,9 +44,9 @@ def part_step_id(embedding: str, index: int) -> str:
     return f"{embedding}:{index}"
 
 
-def score_step(spec: ScoreSpec) -> Step:
-    """The step that makes a score."""
-    return Step(spec.digest, SCORE, SCORE_PAIR, {"score": spec.model_dump(mode="json")})
+def score_step(spec: ScoreSpec, study: str) -> Step:
+    """The step that makes a score. study: on whose account, for the log."""
+    return Step(spec.digest, SCORE, SCORE_PAIR, {"study": study, "score": spec.model_dump(mode="json")})
 
 
 class Ranked(NamedTuple):
@@ -105,19 +105,19 @@ class Dispatcher:
         scored = self._ledger.scored_of(study)
         for score in self._ledger.scores(study):
             if score.digest not in scored and self._ledger.ready(score) and not self._ledger.score_failure(score):
-                yield score_step(score)
+                yield score_step(score, study.id)
         for spec in study.embeddings:
             if not self._ledger.whole(spec) and not self._ledger.embedding_failure(spec):
-                yield from self._missing_parts(spec)
+                yield from self._missing_parts(spec, study.id)
 
-    def _missing_parts(self, spec: EmbeddingSpec) -> Iterator[Step]:
+    def _missing_parts(self, spec: EmbeddingSpec, study: str) -> Iterator[Step]:
         stored = list_parts(self._ledger.store, spec)
         if len(stored) >= spec.parts():  # and yet no manifest: look which receipts are of use
             stored = set(read_receipts(self._ledger.store, spec))
         self._board.restore_rows(spec.digest, {index: _rows_of(spec, index) for index in stored})
         missing = [index for index in range(spec.parts()) if index not in stored]
         # Every part there but no manifest: its last worker died between the two. Any part's step ends with it.
-        yield from (part_step(spec, index) for index in missing or [spec.parts() - 1])
+        yield from (part_step(spec, index, study) for index in missing or [spec.parts() - 1])
 
     def complete(self, study: Study) -> bool:
         """Whether every job and every pair of the study is done."""

@@ -15,12 +15,16 @@ from services.broker import ANNOUNCE, EMBED, EMBED_PART, SCORE, Sender
 from services.dispatch import part_step_id
 from services.failures import parent_name
 from services.leases import Lease
-from services.steps import Runner, StepWork
-from services.worker import delivery_of, make_worker_app, nudge_when_low, run_worker
+from services.messages import PartMessage, parse_message
+from services.metered_store import MeteredStore
+from services.meters import Meters
+from services.steps import StepWork
+from services.worker import delivery_of, edge, make_runner, make_worker_app, nudge_when_low, run_worker
 from shared import keys
 from shared.contracts import Attempt, DatasetRef, EmbeddingSpec, ModelRef
 from shared.embeddings import read_manifest
 from shared.errors import BrokerUnavailable
+from shared.log import context
 from shared.settings import Settings
 from shared.store import ObjectStore
 from shared.stores import open_store
@@ -37,20 +41,22 @@ app = make_worker_app(_settings, __name__)
 @app.task(name=EMBED_PART, bind=True)  # type: ignore[untyped-decorator]
 def embed_part(self: Any, message: dict[str, Any]) -> None:
     """Make one part of an embedding; with the last part, its manifest."""
-    spec, index = EmbeddingSpec.model_validate(message["embedding"]), int(message["part"])
-    store, board = _store(), _board()
-    if read_manifest(store, spec) is not None:
-        return
-    step = StepWork(
-        part_step_id(spec.digest, index),
-        work=spec.digest,
-        label=spec.label,
-        endings=keys.work_endings(spec.dataset.name),
-        part=f"part {index}",
-    )
-    runner = Runner(board, store, attempts=_settings.attempts)
-    runner.run(step, partial(_make_part, spec, index), delivery_of(self, board))
-    nudge_when_low(board, EMBED, _settings)
+    with edge():
+        asked = parse_message(PartMessage, message)
+        spec, index, store, board = asked.embedding, asked.part, _store(), _board()
+        if read_manifest(store, spec) is not None:
+            return
+        step = StepWork(
+            part_step_id(spec.digest, index),
+            work=spec.digest,
+            label=spec.label,
+            endings=keys.work_endings(spec.dataset.name),
+            part=f"part {index}",
+        )
+        runner = make_runner(board, store, _meters(), _settings)
+        with context(study=asked.study):
+            runner.run(step, partial(_make_part, spec, index), delivery_of(self, board))
+        nudge_when_low(board, EMBED, _settings)
 
 
 def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) -> None:
@@ -76,6 +82,8 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) 
         before_store=before_store,
     )
     _report(board, spec.digest, index, stop - start)
+    _meters().count("samesky_rows_total", part.rows)
+    _meters().observe("samesky_part_seconds", part.seconds, model=spec.model.name)
     _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
     with board.leases.lease(f"{spec.digest}:manifest", parent_name()) as last:
         # One writer at a time, for stores that cannot say who was first. If the holder does not see this part yet,
@@ -114,7 +122,12 @@ def _source(dataset: DatasetRef) -> Source:
 
 @lru_cache(maxsize=1)
 def _store() -> ObjectStore:
-    return open_store(_settings)
+    return MeteredStore(open_store(_settings), _meters())
+
+
+@lru_cache(maxsize=1)
+def _meters() -> Meters:
+    return Meters.open(_settings)
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """From what a validator refused to sentences that name the field: one door for HTTP bodies, study files and notebooks.
 
-Imports pydantic only.
+Imports pydantic and `shared` only.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from shared.errors import BadInput
+from shared import plain_json
+from shared.errors import BadInput, one_line
 
 M = TypeVar("M", bound=BaseModel)
 Path = tuple[str | int, ...]
+_LONGEST_NAME = 200  # of a field, in a sentence
 
 
 class FieldError(NamedTuple):
@@ -33,7 +35,7 @@ class FieldError(NamedTuple):
     @property
     def sentence(self) -> str:
         """Field and fault: `scoring.k: should be a valid integer, not 'ten'`."""
-        return f"{self.name}: {self.wrong}" if self.path else self.wrong
+        return f"{one_line(self.name)[:_LONGEST_NAME]}: {self.wrong}" if self.path else self.wrong
 
 
 class InvalidFields(Exception):
@@ -59,24 +61,11 @@ def validate(model: type[M], data: Any) -> M:
 
 
 def load_json(raw: bytes) -> Any:
-    """The value of a JSON text. Raises InvalidFields for text that is not JSON, NaN, or a key that stands twice."""
+    """The value of a JSON text. Raises InvalidFields for text that is not plain JSON: see `shared.plain_json`."""
     try:
-        return json.loads(raw, object_pairs_hook=_without_twins, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidFields([FieldError((), f"this is not JSON: {reason}")]) from error
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
-    return values
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+        return plain_json.load_json(raw)
+    except ValueError as error:
+        raise InvalidFields([FieldError((), f"this is not JSON: {error}")]) from error
 
 
 def _field_errors(error: ValidationError, model: type[BaseModel], data: Any) -> list[FieldError]:

@@ -5,6 +5,7 @@ Only a turning event loop with a connection to Redis beats. A busy pool child do
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -21,9 +22,8 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, consumer: Any) -> None:
         """Beat now, and then on the consumer's timer."""
-        heart = consumer.app.heart
-        heart.beat()
-        self._entry = consumer.timer.call_repeatedly(BEAT_SECONDS, heart.beat)
+        _beat_all(consumer.app)
+        self._entry = consumer.timer.call_repeatedly(BEAT_SECONDS, _beat_all, (consumer.app,))
 
     def stop(self, consumer: Any) -> None:
         """Beat no more: the timer outlives the connection."""
@@ -35,4 +35,15 @@ class HeartbeatStep(bootsteps.StartStopStep):  # type: ignore[misc]
 def beat_while_consuming(app: Celery, settings: Settings) -> None:
     """Make workers of `app` beat: `app.heart`, and with it the heartbeat file, where the settings name one."""
     app.heart = Heart(settings.heartbeat_file)
+    call_while_consuming(app, app.heart.beat)
+
+
+def call_while_consuming(app: Celery, action: Callable[[], None]) -> None:
+    """Make workers of `app` do `action`, which is short, at every beat of their heart: say that they are alive."""
+    app.beats = (*getattr(app, "beats", ()), action)
     app.steps["consumer"].add(HeartbeatStep)
+
+
+def _beat_all(app: Celery) -> None:
+    for action in app.beats:
+        action()

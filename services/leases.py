@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import cast
 
 from redis import Redis
@@ -58,7 +59,7 @@ class Lease:
         self.token = token
         self._leases, self._step, self._holder, self._renew_also = leases, step, holder, renew_also
         self._over, self._lost = threading.Event(), False
-        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._renew,), name="lease", daemon=True)
         self._thread.start()
 
     def _renew(self) -> None:

@@ -14,8 +14,12 @@ import time
 from services.board import Board
 from services.broker import Sender, make_app
 from services.dispatch import Dispatcher
+from services.failures import worker_name
 from services.heartbeat import Heart
 from services.ledger import Ledger
+from services.metered_store import MeteredStore
+from services.meters import Meters
+from services.presence import SILENCE_SECONDS, Presence
 from services.startup import wait_for_services
 from shared.contracts import Study
 from shared.errors import BadRecord, BrokerUnavailable, StoreUnavailable
@@ -73,12 +77,13 @@ def run(settings: Settings) -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    store, board = open_store(settings), Board.open(settings)
+    store, board = MeteredStore(open_store(settings), Meters.open(settings)), Board.open(settings)
     wait_for_services(settings, store, board)
     ledger = Ledger(store)
     dispatcher = Dispatcher(ledger, board, Sender(make_app(settings)), limit=settings.release_limit)
     reconciler = Reconciler(ledger, board, dispatcher)
-    heart = Heart(settings.heartbeat_file)
+    heart, presence = Heart(settings.heartbeat_file), Presence.open(settings)
+    patience = max(SILENCE_SECONDS, 3 * settings.reconcile_seconds)
     _log.info("reconciler looks every %d s", settings.reconcile_seconds)
     while not over.is_set():
         started = time.monotonic()
@@ -87,12 +92,14 @@ def run(settings: Settings) -> None:
             if sent:
                 _log.info("released %d steps", sent)
             heart.beat()
+            presence.say_alive("reconciler", worker_name(), seconds=patience)
             # Looks that cost much keep their distance, however often somebody asks for one.
             over.wait(max(_LEAST_PAUSE_SECONDS, 2 * (time.monotonic() - started)))
             _wait_for_nudge(board, over, started + settings.reconcile_seconds)
         except (BrokerUnavailable, StoreUnavailable) as error:
             _log.warning("will look again: %s", error)
             over.wait(_PAUSE_SECONDS)
+    presence.say_gone("reconciler", worker_name())
 
 
 def _wait_for_nudge(board: Board, over: threading.Event, until: float) -> None:

@@ -14,10 +14,14 @@ from services.broker import ANNOUNCE, SCORE, SCORE_PAIR, Sender
 from services.dispatch import Dispatcher, score_step
 from services.leases import Lease
 from services.ledger import Ledger
-from services.steps import Runner, StepWork
-from services.worker import delivery_of, make_worker_app, nudge_when_low, run_worker
+from services.messages import Announcement, ScoreMessage, parse_message
+from services.metered_store import MeteredStore
+from services.meters import Meters
+from services.steps import StepWork
+from services.worker import delivery_of, edge, make_runner, make_worker_app, nudge_when_low, run_worker
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, ScoreSpec
+from shared.contracts import Attempt, ScoreSpec
+from shared.log import context
 from shared.settings import Settings
 from shared.stores import open_store
 
@@ -29,18 +33,21 @@ app = make_worker_app(_settings, __name__)
 @app.task(name=SCORE_PAIR, bind=True)  # type: ignore[untyped-decorator]
 def score_pair(self: Any, message: dict[str, Any]) -> None:
     """Make one score, if both embeddings of the pair are whole."""
-    spec, ledger, board = ScoreSpec.model_validate(message["score"]), _ledger(), _board()
-    if ledger.scored(spec) or not ledger.ready(spec):
-        return
-    step = StepWork(
-        spec.digest,
-        work=spec.digest,
-        label=spec.pair.label,
-        endings=keys.work_endings(spec.pair.left.dataset.name),
-    )
-    runner = Runner(board, ledger.store, attempts=_settings.attempts)
-    runner.run(step, partial(_make_score, spec), delivery_of(self, board))
-    nudge_when_low(board, SCORE, _settings)
+    with edge():
+        asked = parse_message(ScoreMessage, message)
+        spec, ledger, board = asked.score, _ledger(), _board()
+        if ledger.scored(spec) or not ledger.ready(spec):
+            return
+        step = StepWork(
+            spec.digest,
+            work=spec.digest,
+            label=spec.pair.label,
+            endings=keys.work_endings(spec.pair.left.dataset.name),
+        )
+        runner = make_runner(board, ledger.store, _meters(), _settings)
+        with context(study=asked.study):
+            runner.run(step, partial(_make_score, spec), delivery_of(self, board))
+        nudge_when_low(board, SCORE, _settings)
 
 
 @app.task(name=ANNOUNCE)  # type: ignore[untyped-decorator]
@@ -48,25 +55,34 @@ def announce(message: dict[str, Any]) -> None:
     """An embedding is said to be whole: send the scores it completes. Costs its own pairs, not the study's."""
     from scorer.ready import completed_by
 
-    spec, ledger, board = EmbeddingSpec.model_validate(message["embedding"]), _ledger(), _board()
-    dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
-    for study_id in board.wanted_by(spec.digest):
-        completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
-        dispatcher.send([(score_step(score) for score in completed if not ledger.scored(score))])
+    with edge():
+        spec = parse_message(Announcement, message).embedding
+        ledger, board = _ledger(), _board()
+        dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
+        for study_id in board.wanted_by(spec.digest):
+            completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
+            dispatcher.send([(score_step(score, study_id) for score in completed if not ledger.scored(score))])
 
 
 def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
     from scorer.pipeline import score
 
     store, threads = _ledger().store, _settings.threads
-    record = score(spec, store=store, threads=threads, attempt=attempt, before_commit=lease.check)
+    record = score(
+        spec, store=store, threads=threads, attempt=attempt, before_commit=lease.check, on_table=_count_table
+    )
+    _meters().observe("samesky_score_seconds", record.provenance.seconds)
     values = ", ".join(f"{name} {result.value:.4f}" for name, result in record.metrics.items())
     _log.info("%s: %s of %d objects in %.1f s", spec.pair.label, values, record.objects, record.provenance.seconds)
 
 
+def _count_table(found: bool) -> None:
+    _meters().count(f"samesky_neighbour_cache_{'hits' if found else 'misses'}_total")
+
+
 @lru_cache(maxsize=1)
 def _known() -> Ledger:
-    return Ledger(open_store(_settings))
+    return Ledger(MeteredStore(open_store(_settings), _meters()))
 
 
 def _ledger() -> Ledger:
@@ -74,6 +90,11 @@ def _ledger() -> Ledger:
     ledger = _known()
     ledger.keep_up(_board())
     return ledger
+
+
+@lru_cache(maxsize=1)
+def _meters() -> Meters:
+    return Meters.open(_settings)
 
 
 @lru_cache(maxsize=1)

@@ -14,15 +14,17 @@ from services.board import Board
 from services.broker import Delivery
 from services.failures import describe_failure, now, parent_name, worker_name
 from services.leases import Lease
+from services.meters import Meters
 from shared.contracts import Attempt, Ending, Transition
 from shared.endings import add_ending
-from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped
+from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped, StoreUnavailable, Unexpected
+from shared.log import context
 from shared.states import State
 from shared.store import ObjectStore
 
 _log = logging.getLogger(__name__)
-_FIRST_REST_SECONDS, _LONGER = 5, 6  # rests of 5 s, 30 s, 180 s
-_LONGEST_REST_SECONDS = 180
+_LONGER = 6  # rests of 5 s, 30 s, 180 s
+_LONGEST_REST = 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,11 @@ class StepWork:
 
 
 class Runner:
-    """Runs steps. attempts: starts of one step before it is failed."""
+    """Runs steps. attempts: starts of one step before it is failed. rest_seconds: its rest after the first error."""
 
-    def __init__(self, board: Board, store: ObjectStore, *, attempts: int) -> None:
-        self._board, self._store, self._attempts = board, store, attempts
+    def __init__(self, board: Board, store: ObjectStore, meters: Meters, *, attempts: int, rest_seconds: int) -> None:
+        self._board, self._store, self._meters = board, store, meters
+        self._attempts, self._rest_seconds = attempts, rest_seconds
 
     def run(self, step: StepWork, do: Callable[[Lease, Attempt], None], delivery: Delivery | None = None) -> bool:
         """Do one step under its lease, and keep the reason if it fails for good; whether it was begun.
@@ -64,6 +67,8 @@ class Runner:
             _log.warning("%s is left to another worker: %s", step.name, error)
         except BrokerUnavailable as error:
             _log.warning("%s will be tried again when Redis is back: %s", step.name, error)
+        except StoreUnavailable as error:
+            _log.warning("how %s ended could not be kept, so it will be tried again: %s", step.name, error)
         return True
 
     def _run_leased(self, step: StepWork, do: Callable[[Lease, Attempt], None], delivery: Delivery | None) -> bool:
@@ -77,9 +82,12 @@ class Runner:
                 return False
             begun = Transition(state=State.RUNNING, at=now(), worker=worker_name(), step=step.part)
             starts, history = self._board.begin(step.step, begun)
+            if len(history) > 1 and history[-2].state is State.RUNNING:  # the former start never told how it ended
+                self._meters.count("samesky_lease_takeovers_total")
             name = f"{lease.token:016d}-{uuid.uuid4().hex[:8]}"
             attempt = Attempt(name=name, worker=worker_name(), token=lease.token, history=history)
-            self._run_attempt(step, do, lease, attempt, starts)
+            with context(job=step.work, step=step.part, attempt=name):
+                self._run_attempt(step, do, lease, attempt, starts)
         return True
 
     def _run_attempt(
@@ -99,7 +107,8 @@ class Runner:
                 self._fail(step, error, attempt, starts)
             else:
                 _log.warning("%s will be tried again: %s", step.name, error, exc_info=_trace(error))
-                leave(self._board, step.step, starts, why=str(error), part=step.part)
+                self._meters.count("samesky_step_retries_total", code=_code_of(error))
+                leave(self._board, step.step, starts, why=str(error), part=step.part, first_rest=self._rest_seconds)
 
     def _fail(self, step: StepWork, error: Exception, attempt: Attempt, starts: int) -> None:
         failure = describe_failure(error, work=step.work, label=step.label, attempts=min(starts, self._attempts))
@@ -114,15 +123,15 @@ class Runner:
             history=(*attempt.history, failed),
         )
         add_ending(self._store, step.endings, ending)
+        self._meters.count("samesky_steps_failed_total", code=failure.code)
 
 
-def leave(
-    board: Board, step: str, starts: int, *, why: str, part: str = "", first_rest: int = _FIRST_REST_SECONDS
-) -> None:
+def leave(board: Board, step: str, starts: int, *, why: str, part: str, first_rest: int) -> None:
     """Leave a step to be tried again, after a rest, in seconds, that is longer after each start."""
-    rest = min(first_rest * _LONGER ** max(0, starts - 1), _LONGEST_REST_SECONDS)
+    rest = first_rest * min(_LONGER ** max(0, starts - 1), _LONGEST_REST)
     board.note({step: Transition(state=State.QUEUED, at=now(), worker=worker_name(), step=part, why=why)})
-    board.rest(step, rest)
+    if rest:
+        board.rest(step, rest)
 
 
 def _stopped(step: StepWork, times: int, attempt: Attempt) -> Stopped:
@@ -133,6 +142,10 @@ def _stopped(step: StepWork, times: int, attempt: Attempt) -> Stopped:
         "work that ends",
         "see the worker's log; more memory, or a smaller SAMESKY_BATCH, may help",
     )
+
+
+def _code_of(error: Exception) -> str:
+    return (error if isinstance(error, SameSkyError) else Unexpected("")).code
 
 
 def _trace(error: Exception) -> Exception | None:

@@ -18,6 +18,8 @@ from services.dispatch import Dispatcher, part_step_id
 from services.garbage import Garbage
 from services.histories import job_history, pair_history
 from services.ledger import Ledger
+from services.metered_store import MeteredStore
+from services.meters import Meters
 from services.reopening import Reopening, ending_of
 from shared import keys
 from shared.contracts import Contract, EmbeddingSpec, Manifest, ScoreRecord, ScoreSpec, Study
@@ -48,7 +50,13 @@ class Studies:
     @classmethod
     def open(cls, settings: Settings) -> Studies:
         """Studies in the store and the Redis of these settings."""
-        return cls(settings, open_store(settings), Board.open(settings), Sender(make_app(settings)))
+        store = MeteredStore(open_store(settings), Meters.open(settings))
+        return cls(
+            settings,
+            store,
+            Board.open(settings),
+            Sender(make_app(settings)),
+        )
 
     def accept(self, request: StudyRequest) -> tuple[Study, bool]:
         """Resolve, expand and store a study; whether it is new. It is in the store before this returns.

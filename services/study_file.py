@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 
 from services.field_errors import FieldError, InvalidFields, validate
-from shared.errors import BadStudy
+from shared.errors import BadStudy, one_line
 from shared.requests import StudyRequest
 
 _MOST_BYTES = 256 * 1024
+_TEXT = "tag:yaml.org,2002:str"
 
 
 def read_study_file(path: str | os.PathLike[str]) -> StudyRequest:
@@ -29,9 +30,9 @@ def read_study_file(path: str | os.PathLike[str]) -> StudyRequest:
         root, data = _parse(text)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BadStudy(f"{file.name}{line}: {error.problem or error.context}", "a study in YAML") from error
+        raise BadStudy(f"{file.name}{line}: {one_line(error.problem or error.context)}", "a study in YAML") from error
     except (yaml.YAMLError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else one_line(error)
         raise BadStudy(f"{file.name}: {reason}", "a study in YAML") from error
     if root is None:
         raise BadStudy(f"{file.name} is empty", "a study in YAML", "see examples/ for some")
@@ -45,8 +46,9 @@ def _read_text(file: Path) -> str:
     try:
         with file.open("rb") as stream:
             raw = stream.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise BadStudy(f"{file} cannot be read: {error.strerror}", "a study file") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BadStudy(f"{one_line(file)[-200:]} cannot be read: {reason}", "a study file") from error
     if len(raw) > _MOST_BYTES:
         raise BadStudy(f"{file.name} is larger than {_MOST_BYTES // 1024} KiB", "a study file")
     try:
@@ -64,14 +66,24 @@ class _Loader(yaml.SafeLoader):
     }
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="aliases are not read: write it out", problem_mark=self.get_mark())
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(problem="aliases are not read: write it out", problem_mark=mark)
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
+            raise yaml.MarkedYAMLError(problem="tags are not read: write a plain value", problem_mark=mark)
         return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # more digits than Python takes for a number
+            raise yaml.MarkedYAMLError(problem=f"no number: {error}", problem_mark=node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode) or key.tag != _TEXT:
                 raise yaml.MarkedYAMLError(problem="a key must be a plain word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)

@@ -7,6 +7,8 @@ past the step limit and is ended, the parent says so on the board at once: nobod
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -17,12 +19,16 @@ from services.board import Board
 from services.broker import Delivery, make_app
 from services.failures import worker_name
 from services.heart import watch_heart
-from services.heartbeat_step import beat_while_consuming
+from services.heartbeat_step import beat_while_consuming, call_while_consuming
+from services.meters import Meters
+from services.presence import Presence
 from services.startup import wait_for_services
-from services.steps import leave
-from shared.errors import BrokerUnavailable
+from services.steps import Runner, leave
+from shared.errors import BrokerUnavailable, Retryable, SameSkyError
 from shared.log import configure
 from shared.settings import Settings
+from shared.states import State
+from shared.store import ObjectStore
 from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
@@ -51,8 +57,12 @@ def run_worker(app: Celery, settings: Settings, *, queue: str, service: str) -> 
 
     task_failure.connect(note_lost_child, weak=False)
     watch_heart(app.heart, board, settings.heart_seconds)
-    name = f"{service}-{worker_name()}"
-    app.worker_main(["worker", "--queues", queue, "--hostname", name, "--without-gossip", "--without-mingle"])
+    name, presence = f"{service}-{worker_name()}", Presence.open(settings)
+    call_while_consuming(app, lambda: presence.say_alive(service, worker_name()))
+    try:
+        app.worker_main(["worker", "--queues", queue, "--hostname", name, "--without-gossip", "--without-mingle"])
+    finally:
+        presence.say_gone(service, worker_name())
 
 
 def _leave_lost(board: Board, step: str, error: BaseException, settings: Settings) -> None:
@@ -63,15 +73,37 @@ def _leave_lost(board: Board, step: str, error: BaseException, settings: Setting
     )
     _log.error("step %s: %s", step, why)
     try:
-        if board.leases.end(step, f" {worker_name()}"):
-            leave(board, step, board.starts(step), why=why, part=_part_of(step), first_rest=1)
+        board.leases.end(step, f" {worker_name()}")
+        (history,) = board.histories([step])
+        # Celery 5.7 tells of a time limit twice; and a lease that ran out meanwhile may be another's now.
+        if history and history[-1].state is State.RUNNING and step not in board.running([step]):
+            starts = board.starts(step)
+            # after the last start nothing is left but to say so
+            first_rest = 1 if starts < settings.attempts else 0
+            leave(board, step, starts, why=why, part=history[-1].step, first_rest=first_rest)
+            Meters.open(settings).count("samesky_step_retries_total", code="stopped")
+            board.nudge()
     except BrokerUnavailable as lost:
         _log.warning("%s; the lease will run out", lost)
 
 
-def _part_of(step: str) -> str:
-    _, _, index = step.partition(":")
-    return f"part {index}" if index else ""
+@contextmanager
+def edge() -> Iterator[None]:
+    """The edge of a task, beyond which nothing is raised: what could not be begun is logged, and the message is over.
+
+    What may pass later is sent again by the reconciler; a message that cannot be one of ours is refused for good.
+    """
+    try:
+        yield
+    except Retryable as error:
+        _log.warning("a message will be sent again: %s", error)
+    except SameSkyError as error:
+        _log.error("a message is refused: %s", error)
+
+
+def make_runner(board: Board, store: ObjectStore, meters: Meters, settings: Settings) -> Runner:
+    """What runs the steps of a worker with these settings."""
+    return Runner(board, store, meters, attempts=settings.attempts, rest_seconds=settings.rest_seconds)
 
 
 def delivery_of(task: Any, board: Board) -> Delivery:

@@ -201,7 +201,7 @@ class Scoring(Contract):
     permutations: int = Field(default=1000, ge=99, le=100_000)
     resamples: int = Field(default=1000, ge=99, le=100_000)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
 
     @field_validator("metrics")
     @classmethod
@@ -405,6 +405,12 @@ class Study(Contract):
     pairs: tuple[tuple[int, int], ...]
     scoring: Scoring
     metric_versions: dict[Name, int] = {}
+
+    @model_validator(mode="after")
+    def _pairs_are_of_its_embeddings(self) -> Self:
+        if not all(0 <= index < len(self.embeddings) for pair in self.pairs for index in pair):
+            raise ValueError(f"pairs name embeddings by their place, 0 to {len(self.embeddings) - 1}")
+        return self
 
     @property
     def id(self) -> str:

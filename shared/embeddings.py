@@ -227,6 +227,10 @@ def load_object_ids(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:
 
 def _fetch(store: ObjectStore, manifest: Manifest) -> Iterator[tuple[Part, bytes]]:
     for part in manifest.parts:
+        if not part.key.startswith(keys.attempts_prefix(manifest.spec)):
+            raise BadRecord(
+                f"the manifest of {manifest.spec.label} names {part.key!r:.200}", "a part of its own", _REMEDY
+            )
         yield part, _fetch_part(store, part, manifest.spec)
 
 

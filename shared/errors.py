@@ -9,8 +9,10 @@ SameSkyError
 |   +-- NotReady             an embedding that a pair needs is not whole yet
 |   +-- OutOfMemory          the device had no room for a batch of one
 |   +-- LeaseLost            another worker holds the work now
+|   +-- TooManyWrites        one token, or one address, wrote too often within a minute
 +-- Permanent            will fail the same way again; never retried
     +-- BadInput             refused at the door
+    |   +-- Unauthorised         a token is missing or wrong
     |   +-- UnknownName          no such model, dataset, modality, recipe, metric (near names are suggested)
     |   +-- BadName              a name or object id that cannot become a key
     |   +-- BadStudy             a study that contradicts itself; the field is named
@@ -90,12 +92,20 @@ class LeaseLost(Retryable):
     """Another worker holds the work now."""
 
 
+class TooManyWrites(Retryable):
+    """One token, or one address, wrote too often within a minute."""
+
+
 class Permanent(SameSkyError):
     """Will fail the same way again."""
 
 
 class BadInput(Permanent):
     """Refused at the door."""
+
+
+class Unauthorised(BadInput):
+    """A token is missing or wrong."""
 
 
 class UnknownName(BadInput):
@@ -191,6 +201,12 @@ class Stopped(Permanent):
 
 class Unexpected(Permanent):
     """An error that nobody named: a fault of ours."""
+
+
+def one_line(reason: object) -> str:
+    """What another library says, on one line and without control characters: it may quote the bytes of a file."""
+    text = " ".join(str(reason).split())
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def error_kinds() -> dict[str, type[SameSkyError]]:

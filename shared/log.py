@@ -1,7 +1,8 @@
 """What processes say while they run: one line an event, for people as text, for machines as JSON.
 
-Lines go to standard error. Passwords inside URLs are struck out of every line. Fields given as `extra`
-(`study`, `job`, `attempt`) stand at the end of a text line, and beside the message in JSON.
+Lines go to standard error. Passwords inside URLs, bearer tokens and the settings' secrets are struck out of every line.
+Fields given as `extra` (`study`, `job`, `attempt`), or by `context` to all lines inside a block, stand at the end of a
+text line, and beside the message in JSON.
 """
 
 from __future__ import annotations
@@ -11,19 +12,26 @@ import logging
 import re
 import sys
 import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 from shared.settings import Settings
 
 ROOMS = ("services", "embedder", "scorer", "shared", "samesky")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_context: ContextVar[Mapping[str, Any]] = ContextVar("samesky_log", default=MappingProxyType({}))
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
+_BEARER = re.compile(r"(?<=\bbearer )\S+", re.IGNORECASE)
 
 
 def configure(settings: Settings) -> None:
     """Log to standard error as the settings say; libraries speak from warnings up. May be called again."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else TextLines())
+    lines = JsonLines if settings.log_format == "json" else TextLines
+    handler.setFormatter(lines(settings.secrets()))
     handler.set_name("samesky")
     root = logging.getLogger()
     for old in [known for known in root.handlers if known.get_name() == "samesky"]:
@@ -34,11 +42,22 @@ def configure(settings: Settings) -> None:
         logging.getLogger(room).setLevel(settings.log_level.upper())
 
 
-class TextLines(logging.Formatter):
-    """`2026-01-31T12:00:00.000Z INFO embedder.pipeline: message job=... attempt=...`."""
+@contextmanager
+def context(**fields: Any) -> Iterator[None]:
+    """Add `fields` to every line that is logged inside the block, by this thread."""
+    token = _context.set({**_context.get(), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
 
-    def __init__(self) -> None:
+
+class TextLines(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z INFO embedder.pipeline: message job=... attempt=...`. secrets: struck out."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._secrets = tuple(secrets)
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """The record's time in UTC, to the millisecond (ISO 8601)."""
@@ -51,11 +70,15 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and below it the traceback of an unexpected error."""
-        return _without_credentials(super().format(record))
+        return _without_secrets(super().format(record), self._secrets)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the extras, and `error` with a traceback."""
+    """One JSON object a line: time, level, logger, message, extras, `error` with a traceback. secrets: struck out."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        super().__init__()
+        self._secrets = tuple(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -67,7 +90,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)
-        return _without_credentials(json.dumps(_extras(record) | fields, default=str))
+        return _without_secrets(json.dumps(_extras(record) | fields, default=str), self._secrets)
 
 
 def _utc(record: logging.LogRecord) -> str:
@@ -75,8 +98,11 @@ def _utc(record: logging.LogRecord) -> str:
 
 
 def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    given = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+    return {**_context.get(), **given}
 
 
-def _without_credentials(line: str) -> str:
-    return _CREDENTIALS.sub("***@", line)
+def _without_secrets(line: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        line = line.replace(secret, "***")
+    return _BEARER.sub("***", _CREDENTIALS.sub("***@", line))

@@ -15,7 +15,7 @@ from shared.errors import BadName
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
-_LONGEST_OBJECT_ID = 256
+LONGEST_OBJECT_ID = 256
 
 
 def check_name(name: str) -> str:
@@ -36,8 +36,8 @@ def check_object_id(object_id: str) -> str:
 
     Raises BadName otherwise.
     """
-    if not 0 < len(object_id) <= _LONGEST_OBJECT_ID:
-        raise BadName(f"an object id of {len(object_id)} characters", f"1 to {_LONGEST_OBJECT_ID} characters")
+    if not 0 < len(object_id) <= LONGEST_OBJECT_ID:
+        raise BadName(f"an object id of {len(object_id)} characters", f"1 to {LONGEST_OBJECT_ID} characters")
     # isprintable is one fast look at the whole id; only what fails it is looked at character by character
     if not object_id.isprintable() and any(unicodedata.category(c) in ("Cc", "Cs") for c in object_id):
         raise BadName(f"the object id {object_id!r} has control characters", "printable characters")
@@ -59,6 +59,18 @@ def _pydantic_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_pydantic_name)]
-Revision = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]*$")]
+
+
+def _without_climbing(revision: str) -> str:
+    if ".." in revision:  # as git has it; a revision may become part of a path in the hub's cache
+        raise ValueError("a revision has no '..'")
+    return revision
+
+
+Revision = Annotated[
+    str,
+    Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/+-]*$"),
+    AfterValidator(_without_climbing),
+]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -1,6 +1,6 @@
 """JSON records in the object store: read, checked against their contract, and hashed.
 
-Imports nothing but the contracts and the store's protocol.
+Imports the contracts, plain JSON and the store's protocol.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from shared.contracts import Contract
 from shared.errors import BadRecord, ObjectMissing
+from shared.plain_json import load_json
 from shared.store import ObjectStore
 
 C = TypeVar("C", bound=Contract)
@@ -32,17 +33,27 @@ def read_bytes(store: ObjectStore, key: str) -> bytes | None:
 
 
 def parse_record(key: str, data: bytes, model: type[C]) -> C:
-    """The record that `data`, read at `key`, holds. Raises BadRecord naming the key and the first bad field."""
+    """The record that `data`, read at `key`, holds. Raises BadRecord naming the key and the first bad field.
+
+    What this release writes is read as it stands: no key twice, and no text or truth value taken for a number.
+    """
     try:
-        return model.model_validate_json(data)
+        load_json(data)
+        return model.model_validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(step) for step in first["loc"]) or "the record"
-        raise BadRecord(
-            f"{key} is not a {model.__name__} record: {field}: {first['msg']}",
-            f"a {model.__name__} record as this release writes it",
-            "delete the object, and it will be made again",
-        ) from error
+        raise _bad(key, model, f"{field!a:.200}: {first['msg']}") from error
+    except ValueError as error:
+        raise _bad(key, model, str(error)) from error
+
+
+def _bad(key: str, model: type[C], reason: str) -> BadRecord:
+    return BadRecord(
+        f"{key} is not a {model.__name__} record: {reason}",
+        f"a {model.__name__} record as this release writes it",
+        "delete the object, and it will be made again",
+    )
 
 
 def sha256_of(data: bytes) -> str:

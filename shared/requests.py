@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Self
+import re
+import unicodedata
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from shared.contracts import Contract, Kind, PairPolicy, Scoring
 from shared.names import Name, Revision
+
+_HUB_ID = re.compile(r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?/[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
+
+
+def _check_hub_id(hub_id: str) -> str:
+    """As the hub's own client has it (huggingface_hub 2), which would otherwise refuse it with an error of its own."""
+    if not _HUB_ID.fullmatch(hub_id) or "--" in hub_id or ".." in hub_id or hub_id.endswith(".git"):
+        raise ValueError("a hub id is OWNER/NAME, of letters, digits, '-', '_' and '.', without '--', '..' or '.git'")
+    return hub_id
+
+
+def _check_printable(text: str) -> str:
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+        raise ValueError("should have no control characters")
+    return text
+
+
+Printable = Annotated[str, AfterValidator(_check_printable)]
 
 
 class ModalityRequest(Contract):
@@ -31,10 +51,10 @@ class DatasetRequest(Contract):
     name: Name
     limit: int | None = Field(default=None, gt=0)
     revision: Revision | None = None
-    folder: str | None = None
-    hub: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")
+    folder: str | None = Field(default=None, min_length=1, max_length=4096)
+    hub: Annotated[str, AfterValidator(_check_hub_id)] | None = Field(default=None, max_length=96)
     split: Name = "train"
-    id_column: str | None = None
+    id_column: str | None = Field(default=None, min_length=1, max_length=128)
     modalities: tuple[Name, ...] | dict[Name, ModalityRequest] = ()
 
     @model_validator(mode="after")
@@ -55,7 +75,7 @@ class DatasetRequest(Contract):
 class StudyRequest(Contract):
     """Datasets x models x pair policies x scoring."""
 
-    title: str = Field(default="", max_length=200)
+    title: Printable = Field(default="", max_length=200)
     datasets: tuple[DatasetRequest, ...] = Field(min_length=1, max_length=100)
     models: tuple[Name, ...] = Field(min_length=1, max_length=1000)
     pairs: tuple[PairPolicy, ...] = Field(default=("crossmodal",), min_length=1)

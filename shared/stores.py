@@ -42,7 +42,11 @@ def _open_s3(place: str, settings: Settings) -> ObjectStore:
     if not _BUCKET.fullmatch(bucket):
         raise BadSetting(f"SAMESKY_STORE_URL names the bucket {bucket!r}", "3 to 63 of a-z, 0-9, '.', '-'")
     try:
-        return S3Store(bucket, prefix.strip("/"), make_client(settings.s3_endpoint, settings.s3_region))
+        return S3Store(
+            bucket,
+            prefix.strip("/"),
+            make_client(settings.s3_endpoint, settings.s3_region, answer_seconds=settings.s3_seconds),
+        )
     except BadName as error:
         raise BadSetting(f"SAMESKY_STORE_URL has a prefix that cannot be one: {error.wrong}", error.expected) from error
 

@@ -15,12 +15,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.errors import BadTable, DuplicateObjectIds, NotFinite
-from shared.names import check_object_id
+from shared.errors import BadTable, DuplicateObjectIds, NotFinite, one_line
+from shared.names import LONGEST_OBJECT_ID, check_object_id
 
 _IDS, _VECTOR, _NUMBERS = "object_id", "vector", "vector.list.element"
 # Few pages: with pages of the default 1 MiB, 100,000 x 1,024 take several times as long to read (pyarrow 26).
 _PAGE_BYTES = 1 << 26
+_LONGEST_ID_BYTES = 4 + 4 * LONGEST_OBJECT_ID  # its length, then UTF-8
+_ID_SLACK_BYTES = 1 << 20  # for headers; an id that is a little too long is told by its length
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +141,22 @@ def _read_table(data: bytes, columns: list[str]) -> pa.Table:
             f"a part with columns {', '.join(f'{field.name}: {field.type}' for field in schema) or 'of no name'}",
             f"columns {_IDS}: string, {_VECTOR}: fixed_size_list<float32>[d], none of them nullable",
         )
+    _check_size(file.metadata, dimension, len(data))
     return file.read(columns=columns)
+
+
+def _check_size(footer: pq.FileMetaData, dimension: int, size: int) -> None:
+    """Refuse, before memory is taken for it, a file that unpacks to more than we would have written."""
+    rows = footer.num_rows
+    if rows * dimension * np.dtype(np.float32).itemsize > size:
+        raise BadTable(
+            f"a part of {size} bytes that says it holds {rows} vectors of {dimension} numbers",
+            "numbers that are stored plain, four bytes each",
+        )
+    groups = (footer.row_group(index) for index in range(footer.num_row_groups))
+    unpacked = sum(group.column(0).total_uncompressed_size for group in groups)
+    if unpacked > rows * _LONGEST_ID_BYTES + _ID_SLACK_BYTES:
+        raise BadTable(f"a part with {unpacked} bytes for the ids of {rows} objects", f"{_LONGEST_ID_BYTES} for each")
 
 
 @contextmanager
@@ -147,7 +164,7 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise BadTable(f"a part that cannot be read: {error}", "a whole Parquet file") from error
+        raise BadTable(f"a part that cannot be read: {one_line(error)}", "a whole Parquet file") from error
 
 
 def _check_ids(object_ids: tuple[str, ...]) -> None:

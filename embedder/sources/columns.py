@@ -47,7 +47,7 @@ def read_observation(structs: pa.StructArray, row: int, modality: Modality) -> O
 
 
 def _read_image(fields: dict[str, pa.Array], row: int, modality: Modality) -> Image:
-    bands = tuple(str(band) for band in fields["band"][row].as_py() or ())
+    bands = _bands(fields["band"], row)
     flux = _dense(fields["flux"], row, 3, np.dtype(np.float32))
     if len(flux) != len(bands):
         raise BadTable(f"{len(flux)} planes of flux for {len(bands)} bands", "one plane for each band")
@@ -55,10 +55,19 @@ def _read_image(fields: dict[str, pa.Array], row: int, modality: Modality) -> Im
     mask = None
     if "mask" in fields and fields["mask"][row].is_valid:
         mask = _dense(fields["mask"], row, 3, np.dtype(np.bool_))
-    return Image(bands, flux, _scale(fields.get("scale"), row, shown, modality), mask)
+        if mask.shape != flux.shape:
+            raise BadTable(f"a mask of shape {mask.shape} for flux of shape {flux.shape}", "the same shape")
+    return Image(bands, flux, _scale(fields.get("scale"), row, shown, len(bands), modality), mask)
 
 
-def _scale(column: pa.Array | None, row: int, shown: list[int], modality: Modality) -> float:
+def _bands(column: pa.Array, row: int) -> tuple[str, ...]:
+    names = column[row].as_py()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadTable(f"the bands {names!r:.80}", "a list of their names")
+    return tuple(names)
+
+
+def _scale(column: pa.Array | None, row: int, shown: list[int], bands: int, modality: Modality) -> float:
     value = None if column is None else column[row].as_py()
     if value is None:
         if modality.scale_arcsec is None and modality.field_arcsec is not None:
@@ -68,7 +77,10 @@ def _scale(column: pa.Array | None, row: int, shown: list[int], modality: Modali
                 "give scale_arcsec in the modality",
             )
         return modality.scale_arcsec or 1.0
-    scales = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    listed = value if isinstance(value, list) else [value]
+    if len(listed) not in (1, bands) or not all(isinstance(one, float | int) for one in listed):
+        raise BadTable(f"a scale of {value!r:.80}", f"a number of arcsec per pixel, or one for each of {bands} bands")
+    scales = np.asarray(listed, dtype=np.float64)
     taken = scales[shown] if len(scales) > 1 else scales
     if not (np.isfinite(taken).all() and (taken > 0).all() and np.allclose(taken, taken[0], rtol=1e-4)):
         raise BadTable(f"scales of {taken.tolist()} arcsec per pixel", "one positive scale for all bands shown")

@@ -21,7 +21,7 @@ from embedder.samples import Sample
 from embedder.sources.columns import choose_fields, read_observation
 from embedder.sources.splits import TableFiles
 from shared.contracts import Modality
-from shared.errors import BadInput, BadTable, MissingColumn
+from shared.errors import BadInput, BadTable, MissingColumn, one_line
 
 # Rows decoded at a time: 16 images of five bands of 160 x 160 pixels are 8 MB.
 _ROWS_AT_ONCE = 16
@@ -133,7 +133,9 @@ class ParquetSource:
                 yield pq.ParquetFile(handle, metadata=footer, buffer_size=_STREAM_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             remedy = "write or download it again"
-            raise BadTable(f"{_short(file)} cannot be read: {error}", "a whole Parquet file", remedy) from error
+            raise BadTable(
+                f"{_short(file)} cannot be read: {one_line(error)}", "a whole Parquet file", remedy
+            ) from error
 
     def _sample_columns(self, schema: pa.Schema, file: str, modality: Modality) -> list[str]:
         _require(schema, modality.column, file)

@@ -15,7 +15,8 @@ from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from embedder.hub import snapshot_folder, translate_hub_errors
-from shared.errors import BadInput, EmptyDataset, UnknownName
+from embedder.sources.cards import check_card
+from shared.errors import BadInput, BadTable, EmptyDataset, UnknownName, one_line
 
 Guard = Callable[[], AbstractContextManager[None]]
 
@@ -30,16 +31,21 @@ class TableFiles:
 
 
 def find_folder_files(folder: Path, split: str) -> TableFiles:
-    """The Parquet files of a split in a local folder. Raises BadInput, EmptyDataset or UnknownName."""
+    """The Parquet files of a split in a local folder. Raises BadInput, BadTable, EmptyDataset or UnknownName."""
     if not folder.is_dir():
         raise BadInput(f"there is no folder {folder}", "a folder of Parquet files")
-    return TableFiles(_find_paths(str(folder), None, split), LocalFileSystem())
+    check_card(folder)
+    try:
+        paths = _find_paths(str(folder), None, split)
+    except FileNotFoundError as error:
+        raise EmptyDataset(f"{folder} lacks what its card names: {error}", "Parquet files", "mend the card") from error
+    return TableFiles(paths, LocalFileSystem())
 
 
 def find_hub_files(repo_id: str, commit: str, split: str) -> TableFiles:
     """The Parquet files of a split of a hub dataset at a commit; of the local cache with HF_HUB_OFFLINE=1.
 
-    Raises EmptyDataset, UnknownName, CheckpointUnavailable or HubUnavailable.
+    Raises BadTable, EmptyDataset, UnknownName, CheckpointUnavailable or HubUnavailable.
     """
     from huggingface_hub import HfFileSystem
     from huggingface_hub.constants import is_offline_mode
@@ -50,7 +56,11 @@ def find_hub_files(repo_id: str, commit: str, split: str) -> TableFiles:
     with guard():
         if is_offline_mode():
             return find_folder_files(snapshot_folder("dataset", repo_id, commit), split)
-        return TableFiles(_find_paths(repo_id, commit, split), HfFileSystem(), guard)
+        paths = _find_paths(repo_id, commit, split)
+    elsewhere = [path for path in paths if not path.startswith("hf://")]
+    if elsewhere:
+        raise BadTable(f"the card of {repo_id} names {elsewhere[0]!r:.200}, which is not on the hub", "its own files")
+    return TableFiles(paths, HfFileSystem(), guard)
 
 
 def _find_paths(location: str, commit: str | None, split: str) -> tuple[str, ...]:
@@ -62,6 +72,10 @@ def _find_paths(location: str, commit: str | None, split: str) -> tuple[str, ...
         found = load_dataset_builder(location, revision=commit).config.data_files or {}
     except (EmptyDatasetError, DataFilesNotFoundError) as error:
         raise EmptyDataset(f"{location} has no data files", "Parquet files", f"look there: {error}") from error
+    except (ValueError, RuntimeError) as error:  # a card that contradicts itself, a script in place of tables
+        raise BadTable(
+            f"{location} is no dataset: {one_line(error):.300}", "Parquet files, and a card if any"
+        ) from error
     splits = {str(name): [str(path) for path in paths] for name, paths in found.items()}
     if split not in splits:
         raise UnknownName.of(f"split of {location}", split, splits)

@@ -5,15 +5,16 @@ A view takes the `Studies`, the names in its address, and a validated `query` or
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import wraps
 from typing import Any, Literal
 
 from flask import Flask, Response, request
 from pydantic import BaseModel
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from services.api.errors import RefusedBody, RefusedQuery
 from services.field_errors import FieldError, InvalidFields, load_json, validate
@@ -48,8 +49,13 @@ class Endpoint:
 
 def mount(app: Flask, endpoint: Endpoint, studies: Studies) -> None:
     """Let `app` answer for `endpoint`."""
+
+    @wraps(endpoint.view)  # Flask-Limiter asks a view for its name
+    def answer(**names: str) -> Response:
+        return _answer(endpoint, studies, **names)
+
     name = f"{endpoint.view.__module__}.{endpoint.view.__name__}"
-    app.add_url_rule(endpoint.rule, name, partial(_answer, endpoint, studies), methods=[endpoint.method])
+    app.add_url_rule(endpoint.rule, name, answer, methods=[endpoint.method])
 
 
 def _answer(endpoint: Endpoint, studies: Studies, **names: str) -> Response:
@@ -75,8 +81,11 @@ def _read_query(model: type[BaseModel]) -> BaseModel:
 def _read_body(model: type[BaseModel]) -> BaseModel:
     if request.mimetype != JSON:
         raise UnsupportedMediaType(f"the body must be {JSON}")
+    raw = request.get_data(cache=False)
+    if request.content_length is None and len(raw) >= (request.max_content_length or math.inf):
+        raise RequestEntityTooLarge  # werkzeug (3.1.9) cuts a chunked body at the limit, and says nothing
     try:
-        data = load_json(request.get_data(cache=False))
+        data = load_json(raw)
     except InvalidFields as error:
         raise RefusedBody(error.fields, status=400) from error
     try:

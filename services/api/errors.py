@@ -22,12 +22,15 @@ from shared.errors import (
     ObjectMissing,
     Retryable,
     SameSkyError,
+    TooManyWrites,
+    Unauthorised,
     Unexpected,
     UnknownName,
 )
 
 PROBLEM = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
+_REALM = "samesky"
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +56,7 @@ class Problem(BaseModel):
     expected: str | None = None
     remedy: str | None = None
     errors: list[FieldProblem] | None = None
+    missing: list[str] | None = Field(default=None, description="at /readyz: what does not answer")
 
 
 class RefusedQuery(InvalidFields):
@@ -71,8 +75,17 @@ def describe_errors(app: Flask) -> None:
     """Let `app` answer every error with a problem."""
     app.register_error_handler(RefusedQuery, _refused_query)
     app.register_error_handler(RefusedBody, _refused_body)
-    app.register_error_handler(SameSkyError, _named)
+    app.register_error_handler(SameSkyError, answer_error)
     app.register_error_handler(HTTPException, _http)
+
+
+def unready(missing: list[str]) -> Response:
+    """The problem that what is `missing` does not answer."""
+    error = Retryable(
+        f"no answer from: {', '.join(missing)}", "Redis and the object store", "start them, then try again"
+    )
+    problem = _problem(error, HTTPStatus.SERVICE_UNAVAILABLE)
+    return _response(problem.model_copy(update={"missing": missing}))
 
 
 def title_of(kind: type[SameSkyError]) -> str:
@@ -80,7 +93,8 @@ def title_of(kind: type[SameSkyError]) -> str:
     return (kind.__doc__ or kind.__name__).strip().splitlines()[0].rstrip(".")
 
 
-def _named(error: SameSkyError) -> Response:
+def answer_error(error: SameSkyError) -> Response:
+    """The problem that tells of `error`."""
     status = _status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         _log.error("%s %s: %s", request.method, request.path, error, exc_info=error)
@@ -88,6 +102,10 @@ def _named(error: SameSkyError) -> Response:
 
 
 def _status_of(error: SameSkyError) -> int:
+    if isinstance(error, Unauthorised):
+        return HTTPStatus.UNAUTHORIZED
+    if isinstance(error, TooManyWrites):
+        return HTTPStatus.TOO_MANY_REQUESTS
     if isinstance(error, Retryable):
         return HTTPStatus.SERVICE_UNAVAILABLE
     asked_for = request.method in ("GET", "HEAD")  # the name stands in the address, not in a body
@@ -141,7 +159,9 @@ def _http(error: HTTPException) -> Response:
 
 def _response(problem: Problem) -> Response:
     response = Response(problem.model_dump_json(exclude_none=True), problem.status, mimetype=PROBLEM)
+    response.headers["Cache-Control"] = "no-store"
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(_RETRY_AFTER_SECONDS)
-    response.headers["Cache-Control"] = "no-store"
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = f'Bearer realm="{_REALM}"'
     return response

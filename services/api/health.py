@@ -6,15 +6,29 @@ from flask import Response
 from pydantic import BaseModel
 
 from services.api.endpoint import Endpoint, json_response
-from services.api.errors import title_of
+from services.api.errors import title_of, unready
+from services.api.sight import sight
 from services.studies import Studies
 from shared.errors import Retryable, UnknownName, error_kinds
 
 
 class Health(BaseModel):
-    """A word for machines: `alive` or `ready`."""
+    """A word for machines: `alive`."""
 
     status: str
+
+
+class Readiness(BaseModel):
+    """What there is. processes: those alive, by service.
+
+    missing: what keeps studies from being taken; then this is a problem and not an answer. absent: services of which no
+    process is alive; studies are taken all the same, and their work waits.
+    """
+
+    status: str
+    missing: list[str]
+    processes: dict[str, int]
+    absent: list[str]
 
 
 class ProblemKind(BaseModel):
@@ -31,13 +45,13 @@ def say_alive(_: Studies) -> Response:
 
 
 def say_ready(studies: Studies) -> Response:
-    """Redis and the object store answer. Raises Retryable, naming what does not."""
-    missing = studies.missing()
+    """Redis and the object store answer, and which processes are alive; or a problem, naming what does not answer."""
+    missing = list(studies.missing())
     if missing:
-        raise Retryable(
-            f"no answer from: {', '.join(missing)}", "Redis and the object store", "start them, then try again"
-        )
-    return _fresh(json_response(Health(status="ready")))
+        return unready(missing)
+    processes = sight().processes()
+    absent = [service for service, number in processes.items() if not number]
+    return _fresh(json_response(Readiness(status="ready", missing=missing, processes=processes, absent=absent)))
 
 
 def describe_problem(_: Studies, code: str) -> Response:
@@ -56,6 +70,8 @@ def _fresh(response: Response) -> Response:
 
 ENDPOINTS = (
     Endpoint("GET", "/livez", say_alive, "Whether this process answers", Health),
-    Endpoint("GET", "/readyz", say_ready, "Whether Redis and the object store answer", Health),
+    Endpoint(
+        "GET", "/readyz", say_ready, "Whether studies can be taken, and what is missing", Readiness, errors=(503,)
+    ),
     Endpoint("GET", "/v1/problems/<code>", describe_problem, "What a problem means", ProblemKind, errors=(404,)),
 )

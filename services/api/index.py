@@ -7,6 +7,7 @@ import hashlib
 
 from flask import Response, render_template_string
 
+from services.api.access import may_read
 from services.api.endpoint import Endpoint
 from services.studies import Studies
 
@@ -46,6 +47,8 @@ _PAGE = """<!doctype html>
 </tbody>
 </table>
 {% if more %}<p>The {{ rows|length }} newest; <a href="/v1/studies">the rest as JSON</a>.</p>{% endif %}
+{% elif closed %}
+<p>To read here, a token is needed: <code>Authorization: Bearer TOKEN</code>.</p>
 {% else %}
 <p>No study yet: <code>samesky submit STUDY.yaml</code>.</p>
 {% endif %}
@@ -59,10 +62,11 @@ _PAGE = """<!doctype html>
 
 
 def show_index(studies: Studies) -> Response:
-    """The newest studies as a page for people."""
-    found = studies.list()
+    """The newest studies as a page for people; none of them to whoever may not read."""
+    closed = not may_read()
+    found = [] if closed else studies.list()
     rows = [studies.progress(study) for study in found[:_MOST_STUDIES]]
-    page = render_template_string(_PAGE, rows=rows, more=len(found) > len(rows), style=_STYLE)
+    page = render_template_string(_PAGE, rows=rows, more=len(found) > len(rows), closed=closed, style=_STYLE)
     response = Response(page, mimetype="text/html")
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; "

@@ -13,10 +13,13 @@ from flask import Response, json
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from services.api.access import READS, Access, current_access
 from services.api.endpoint import JSON, Endpoint
 from services.api.errors import PROBLEM, Problem
 from services.studies import Studies
 
+_TOKEN = "token"
+_TOKEN_HELP = "One of the secrets that whoever runs this api has set as SAMESKY_TOKENS."
 _REF = "#/components/schemas/{model}"
 _PARAMETER = re.compile(r"<(?:any\((?P<choices>[^)]*)\):)?(?P<name>\w+)>")
 Mode = Literal["validation", "serialization"]
@@ -28,18 +31,18 @@ def openapi_endpoint(others: Sequence[Endpoint]) -> Endpoint:
     """The endpoint that serves the document of `others` and of itself."""
 
     @cache
-    def text() -> str:
-        return json.dumps(make_document([*others, itself]))
+    def text(access: Access) -> str:
+        return json.dumps(make_document([*others, itself], access))
 
     def show_openapi(_: Studies) -> Response:
-        return Response(text(), mimetype=JSON)
+        return Response(text(current_access()), mimetype=JSON)
 
     itself = Endpoint("GET", "/v1/openapi.json", show_openapi, "This api, as an OpenAPI document")
     return itself
 
 
-def make_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The OpenAPI document of `endpoints`, as plain JSON values."""
+def make_document(endpoints: Sequence[Endpoint], access: Access) -> dict[str, Any]:
+    """The OpenAPI document of `endpoints` as `access` guards them, as plain JSON values."""
     taken: list[tuple[type[BaseModel], Mode]] = [(one.body, "validation") for one in endpoints if one.body]
     given: list[tuple[type[BaseModel], Mode]] = [(one.answer, "serialization") for one in endpoints if one.answer]
     models: list[tuple[type[BaseModel], Mode]] = [*taken, *given, (Problem, "serialization")]
@@ -48,6 +51,9 @@ def make_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         operation = _operation(endpoint, references)
+        if access.guards(endpoint.method, endpoint.path):
+            operation["security"] = [{_TOKEN: []}]
+            operation["responses"]["401"] = _problem("A token is missing or wrong", references)
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -58,7 +64,10 @@ def make_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components["$defs"]},
+        "components": {
+            "schemas": components["$defs"],
+            "securitySchemes": {_TOKEN: {"type": "http", "scheme": "bearer", "description": _TOKEN_HELP}},
+        },
     }
 
 
@@ -87,6 +96,8 @@ def _responses(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
     else:
         responses["304"] = {"description": "Not modified since the ETag given in If-None-Match"}
     refused = {422} if endpoint.query or endpoint.body else set()
+    if endpoint.method not in READS:
+        refused |= {403, 429}
     for status in sorted({*endpoint.errors, *refused}):
         responses[str(status)] = _problem(HTTPStatus(status).phrase, schemas)
     responses["default"] = _problem("Any other error", schemas)

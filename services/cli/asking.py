@@ -13,7 +13,7 @@ from services.cli.output import ListFormat, ScoreFormat, as_json, complain, deli
 from services.cli.tables import dataset_table, job_table, model_table, reasons, score_table, study_table, summary
 from services.cli.watching import watch
 from services.client import Client
-from shared.errors import BadStudy, ObjectMissing
+from shared.errors import BadStudy, ObjectMissing, Retryable
 from shared.progress import StudyProgress
 from shared.states import State
 
@@ -99,6 +99,19 @@ def _end(client: Client, progress: StudyProgress, console: Console) -> None:
         raise typer.Exit(1)
     if progress.state is State.DONE:
         show(console, f"see its scores with: samesky scores {progress.id}")
+    elif not progress.state.final:
+        _say_absent(client)
+
+
+def _say_absent(client: Client) -> None:
+    """Say who is not there to do the work: it then waits, and waiting looks like working."""
+    try:
+        absent = client.absent()
+    except Retryable as error:  # the study's state was told all the same
+        complain(error)
+        return
+    if absent:
+        complain(f"its work waits: no process is alive of {', '.join(absent)}; start what is missing, or see its log")
 
 
 def scores(

@@ -16,10 +16,13 @@ TEXT = (ROOT / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = ("embedder", "scorer", "reconciler", "api")
+WATCH = ("prometheus", "grafana", "flower")  # started only where somebody asks for the profile `watch`
 
 
 def test_every_process_has_its_service() -> None:
-    assert set(SERVICES) == {"redis", "s3", *OURS}
+    assert set(SERVICES) == {"redis", "s3", *OURS, *WATCH}
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["watch"]} == set(WATCH)
+    assert not any("profiles" in SERVICES[name] for name in ("redis", "s3", *OURS))
     assert {SERVICES[name]["command"][0] for name in OURS} == set(OURS)
 
 
@@ -31,16 +34,18 @@ def test_a_container_is_confined(name: str) -> None:
     assert "cap_add" not in service
     assert "privileged" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
+    assert 0 < service["pids_limit"] <= 4096
+    assert not {"devices", "pid", "ipc", "userns_mode", "group_add", "volumes_from", "extra_hosts"} & set(service)
     uid, gid = service["user"].split(":")
     assert int(uid) > 0
     assert int(gid) > 0
     assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
 
 
-def test_only_the_api_is_published_and_only_on_loopback() -> None:
+def test_only_the_api_and_what_watches_are_published_and_only_on_loopback() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert list(published) == ["api"]
-    assert all(port.startswith("127.0.0.1:") for port in published["api"])
+    assert set(published) == {"api", *WATCH}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
     assert not any("network_mode" in service for service in SERVICES.values())
 
 
@@ -49,7 +54,7 @@ def test_secrets_are_required_and_the_example_names_them_all() -> None:
     optional = set(re.findall(r"\$\{(\w+):?-", TEXT))
     mentioned = set(re.findall(r"(?<!\$)\$\{?(\w+)", TEXT)) - {"REDISCLI_AUTH"}
     assert mentioned == required | optional
-    assert {name for name in mentioned if re.search("PASSWORD|KEY", name)} == required
+    assert {name for name in mentioned if re.search("PASSWORD|KEY|TOKENS", name)} == required
 
     example = (ROOT / ".env.example").read_text()
     blank = set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
@@ -59,13 +64,44 @@ def test_secrets_are_required_and_the_example_names_them_all() -> None:
 
 def test_a_shell_that_exported_the_example_hinders_no_process() -> None:
     names = re.findall(r"^(?:# )?(SAMESKY_\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    Settings.read({name: "7" for name in names if name != "SAMESKY_LOG_LEVEL"})
+    assert {"SAMESKY_TOKENS", "SAMESKY_READS"} < set(names)
+    for words in ("SAMESKY_LOG_LEVEL", "SAMESKY_READS"):
+        names.remove(words)
+    Settings.read({name: "7" * 24 if name == "SAMESKY_TOKENS" else "7" for name in names})
 
 
 def test_no_secret_is_on_a_command_line() -> None:
     for service in SERVICES.values():
         line = " ".join([*service.get("command", []), *map(str, service["healthcheck"]["test"])])
-        assert not re.search(r"\$\{\w*(PASSWORD|KEY)", line)
+        assert not re.search(r"(?<!\$)\$\{?\w*(PASSWORD|KEY|TOKEN)", line)
+
+
+def test_a_secret_is_given_only_to_those_who_use_it() -> None:
+    def knowing(word: str) -> set[str]:
+        return {name for name, service in SERVICES.items() if word in str(service.get("environment", {}))}
+
+    assert knowing("SAMESKY_TOKENS") == {"api"}
+    assert knowing("HF_TOKEN") == {"api", "embedder"}
+    assert knowing("SAMESKY_REDIS_PASSWORD") == {"redis", *OURS}
+    assert knowing("SAMESKY_S3_SECRET_KEY") == {"s3", *OURS}
+
+
+def test_the_api_in_its_container_asks_for_a_token() -> None:
+    given = SERVICES["api"]["environment"]
+    assert given["SAMESKY_API_HOST"] == "0.0.0.0"
+    assert given["SAMESKY_TOKENS"] == "${SAMESKY_TOKENS:?see .env.example}"
+
+
+def test_no_folder_of_the_machine_is_mounted_but_the_datasets() -> None:
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
+    own = {mount for mount in mounts if mount.split(":")[0] not in COMPOSE["volumes"]}
+    assert own == {"${SAMESKY_DATASETS:-./data}:/data:ro"}
+
+
+def test_the_check_of_the_containers_shows_a_token_on_no_command_line() -> None:
+    script = (ROOT / "docker/check").read_text()
+    assert re.findall(r"in_service api samesky", script) == []
+    assert "SAMESKY_TOKEN=${SAMESKY_TOKENS%%,*}" in script
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -28,8 +28,14 @@ def test_every_image_from_outside_has_a_version() -> None:
     for text in IMAGES.values():
         stages = set(re.findall(r"^FROM .* AS (\S+)$", text, re.MULTILINE))
         outside |= set(re.findall(r"^(?:FROM |ARG BASE=)([^$\s]+)", text, re.MULTILINE)) - stages
-    assert {image.split(":")[0] for image in outside} == {"redis", "python", "rclone/rclone"}
-    assert all(re.search(r":\d+\.\d+", image) for image in outside)
+    assert {image.split(":")[0] for image in outside} == {
+        "redis",
+        "python",
+        "rclone/rclone",
+        "prom/prometheus",
+        "grafana/grafana",
+    }
+    assert all(re.search(r":v?\d+\.\d+", image) for image in outside)
 
 
 def test_an_image_that_another_service_builds_is_never_pulled() -> None:
@@ -44,6 +50,14 @@ def test_an_image_does_not_run_as_root(name: str) -> None:
     assert int(user) > 0
     users = {service["user"].split(":")[0] for service in SERVICES.values() if _file_of(service) == name}
     assert users == {user}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_no_layer_of_an_image_holds_a_secret(name: str) -> None:
+    told = re.findall(r"^(?:ARG|ENV|RUN .*--mount=type=secret).*$", IMAGES[name], re.MULTILINE)
+    assert not [line for line in told if re.search("TOKEN|PASSWORD|SECRET|_KEY", line)]
+    copied = re.findall(r"^(?:COPY|ADD) (.*) \S+$", IMAGES[name], re.MULTILINE)
+    assert not [line for line in copied if any(word.startswith(".") or "://" in word for word in line.split())]
 
 
 def test_the_s3_server_is_the_one_of_the_tests() -> None:

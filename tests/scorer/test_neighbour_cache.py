@@ -36,6 +36,16 @@ def test_what_is_written_is_read() -> None:
     assert write_table(table, ORIGIN) == write_table(found, ORIGIN)
 
 
+def test_whoever_counts_is_told_of_hits_and_misses() -> None:
+    store, table = MemoryStore(), _table(0)
+    told: list[bool] = []
+    for damage in (None, None, b"PAR1", None):
+        if damage:
+            store.put(ORIGIN.key, damage)
+        find_or_make(store, ORIGIN, lambda: table, told.append)
+    assert told == [False, True, False, True]
+
+
 @pytest.mark.parametrize(
     "other",
     [

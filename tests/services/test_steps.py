@@ -7,11 +7,13 @@ from redis import Redis
 
 from services.board import Board
 from services.leases import Lease
+from services.meters import Meters
 from services.steps import Runner, StepWork
 from shared import keys
 from shared.contracts import Attempt, Failure, Transition
 from shared.endings import read_endings
 from shared.errors import BadTable, LeaseLost, StoreUnavailable
+from shared.settings import Settings
 from shared.states import State
 from shared.store import MemoryStore
 
@@ -37,7 +39,8 @@ class Work:
 
 
 def run(work: Work, board: Board, store: MemoryStore) -> Failure | None:
-    Runner(board, store, attempts=3).run(STEP, work)
+    away = Settings.read({"SAMESKY_REDIS_URL": "redis://127.0.0.1:1/0"})
+    Runner(board, store, Meters.open(away), attempts=3, rest_seconds=5).run(STEP, work)
     ended = read_endings(store, ENDINGS, STEP.work)
     return ended[-1].failure if ended else None
 

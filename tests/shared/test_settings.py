@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import traceback
+from dataclasses import asdict, fields
 from pathlib import Path
+from types import UnionType
+from typing import get_args, get_origin, get_type_hints
 
 import pytest
 
 from shared.errors import BadSetting
-from shared.settings import TABLE, Settings
+from shared.settings import TABLE, Secret, Settings
 
 
 def test_the_table_and_the_values_are_of_one_mind() -> None:
@@ -59,6 +62,10 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
         ("SAMESKY_BATCH", "1.5"),
         ("SAMESKY_THREADS", "-1"),
         ("SAMESKY_LEASE_SECONDS", "1e9"),
+        ("SAMESKY_API_PORT", "１"),
+        ("SAMESKY_BATCH", "9" * 5000),
+        ("SAMESKY_WRITES_PER_MINUTE", "0"),
+        ("SAMESKY_READS", "closd"),
         ("SAMESKY_LOG_FORMAT", "xml"),
         ("SAMESKY_LOG_LEVEL", "DEBUG"),
         ("SAMESKY_CACHE_DIR", "~no-such-user/cache"),
@@ -77,6 +84,47 @@ def test_a_name_that_is_no_setting_is_refused() -> None:
 
 
 def test_a_redis_url_that_is_none_is_refused_without_showing_it() -> None:
-    with pytest.raises(BadSetting, match="SAMESKY_REDIS_URL is no Redis URL") as refused:
+    with pytest.raises(BadSetting, match="SAMESKY_REDIS_URL cannot be used; expected redis://") as refused:
         Settings.read({"SAMESKY_REDIS_URL": "http://:secret@elsewhere"})
     assert "secret" not in str(refused.value)
+
+
+OLD, NEW = "an-old-token.of_20~characters", "a-new-token.of_20~characters"
+
+
+def test_every_value_is_what_its_field_promises() -> None:
+    settings, hints = Settings.read({"SAMESKY_TOKENS": OLD}), get_type_hints(Settings)
+    for field in fields(Settings):
+        hint = get_origin(hints[field.name]) or hints[field.name]
+        kinds = get_args(hints[field.name]) if hint is UnionType else (hint,)
+        assert isinstance(getattr(settings, field.name), kinds), field.name
+    assert all(type(token) is Secret for token in settings.tokens)
+    assert Settings.read({}).tokens == ()
+
+
+def test_several_tokens_stand_side_by_side() -> None:
+    assert Settings.read({"SAMESKY_TOKENS": f"{OLD}, {NEW}"}).tokens == (OLD, NEW)
+    assert Settings.read({"SAMESKY_TOKEN": OLD}).token == OLD
+
+
+@pytest.mark.parametrize("name", ["SAMESKY_TOKENS", "SAMESKY_TOKEN"])
+@pytest.mark.parametrize(
+    "text", ["nineteen-characters", f"{OLD},,", f"{OLD},short", f"{OLD}\nx", "with a space in the token", "é" * 20]
+)
+def test_a_token_that_cannot_be_is_refused_without_showing_it(name: str, text: str) -> None:
+    with pytest.raises(BadSetting, match=f"{name} cannot be used; expected at least 20") as refused:
+        Settings.read({name: text})
+    shown = "".join(traceback.format_exception(refused.value))
+    assert text.strip() not in shown
+    assert OLD not in shown
+
+
+def test_no_secret_is_in_the_repr() -> None:
+    settings = Settings.read(
+        {"SAMESKY_TOKENS": f"{OLD},{NEW}", "SAMESKY_TOKEN": NEW, "SAMESKY_REDIS_URL": "redis://:hunter2@host/0"}
+    )
+    for shown in (repr(settings), str(settings), f"{settings}", repr(asdict(settings))):
+        assert not [secret for secret in (OLD, NEW, "hunter2") if secret in shown]
+    assert settings.redis_url == "redis://:hunter2@host/0", "and yet it can be used"
+    assert set(settings.secrets()) == {OLD, NEW, "hunter2"}
+    assert Settings.read({}).secrets() == ()

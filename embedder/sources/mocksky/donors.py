@@ -12,10 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from astropy.io import fits
 from scipy.optimize import nnls
 
-from embedder.sources.mocksky.photometry import Reals, data_folder, maggies_per_mass
+from embedder.sources.mocksky.photometry import Reals, maggies_per_mass, open_tables
 
 FILTERS = (
     "sdss_u0", "sdss_g0", "sdss_r0", "sdss_i0", "sdss_z0", "twomass_J", "twomass_H", "twomass_Ks",
@@ -57,13 +56,13 @@ class Donors:
 
 
 def load_donors() -> Donors:
-    """The usable galaxies of the table, in table order."""
-    with fits.open(data_folder() / "test" / "gst_tests_small.fits", memmap=False) as tables:
+    """The usable galaxies of the table, in table order. Raises BadTable."""
+    with open_tables("test", "gst_tests_small.fits") as tables:
         table = tables["GSTTEST"].data
         columns = {name: np.asarray(table[name], float) for name in table.columns.names}
-    near_infrared = np.stack([columns[f"{band}_M_EXT"] for band in "JHK"], axis=1)
-    near_infrared_error = np.stack([columns[f"{band}_MSIG_EXT"] for band in "JHK"], axis=1)
-    sdss, weight, redshift = columns["MODELFLUX"], columns["MODELFLUX_IVAR"], columns["Z"]
+        near_infrared = np.stack([columns[f"{band}_M_EXT"] for band in "JHK"], axis=1)
+        near_infrared_error = np.stack([columns[f"{band}_MSIG_EXT"] for band in "JHK"], axis=1)
+        sdss, weight, redshift = columns["MODELFLUX"], columns["MODELFLUX_IVAR"], columns["Z"]
 
     measured = np.all(sdss > 0, axis=1) & np.all(weight > 0, axis=1)
     measured &= np.all(near_infrared > 0, axis=1) & np.all(near_infrared_error > 0, axis=1)

@@ -8,7 +8,9 @@ Sums are plain loops, never BLAS, so that a flux does not depend on the number o
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from astropy.cosmology import Planck18
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+
+from shared.errors import BadTable, one_line
 
 Reals = npt.NDArray[np.float64]
 
@@ -62,10 +67,31 @@ def data_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
+@contextmanager
+def open_tables(*path: str) -> Iterator[fits.HDUList]:
+    """The FITS tables at `path` in the package's data, whole. Raises BadTable, naming the file."""
+    file = data_folder().joinpath(*path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyUserWarning)  # a file cut short is opened with a warning alone
+            with file.open("rb") as stream, fits.open(stream, memmap=False) as tables:
+                yield tables
+    except (OSError, ValueError, TypeError, LookupError, AstropyUserWarning) as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> BadTable:
+    return BadTable(
+        f"{file.name} of the package kcorrect cannot be read: {one_line(error)}",
+        "the tables the package came with",
+        "install kcorrect again",
+    )
+
+
 @cache
 def load_templates() -> Templates:
-    """The default v4 template set."""
-    with fits.open(data_folder() / "templates" / "kcorrect-default-v4.fits", memmap=False) as tables:
+    """The default v4 template set. Raises BadTable."""
+    with open_tables("templates", "kcorrect-default-v4.fits") as tables:
         row = tables["FLUX"].data[0]
         remaining, recent = (np.asarray(tables[name].data, float) for name in ("MREMAIN", "M1000"))
         return Templates(np.asarray(row["wave"], float), np.asarray(row["flux"], float), remaining, recent)
@@ -73,8 +99,15 @@ def load_templates() -> Templates:
 
 @cache
 def load_filter(name: str) -> Filter:
-    """The filter curve kcorrect calls `name`, as `decam_g`."""
-    text = (data_folder() / "responses" / f"{name}.dat").read_text()
+    """The filter curve kcorrect calls `name`, as `decam_g`. Raises BadTable."""
+    file = data_folder() / "responses" / f"{name}.dat"
+    try:
+        return _parse_filter(file.read_text())
+    except (OSError, ValueError, LookupError) as error:
+        raise _unreadable(file, error) from error
+
+
+def _parse_filter(text: str) -> Filter:
     rows = [line.strip().strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
     header = [cell.strip() for cell in rows[0]]
     table = np.array([[float(cell) for cell in row] for row in rows[1:]])

@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from redis import Redis
 from werkzeug.serving import make_server
 
 from services.api import create_app
 from services.board import Board
 from services.broker import Sender
 from services.field_errors import validate
+from services.seeing import Seeing
 from services.studies import Studies
 from shared import keys
 from shared.contracts import (
@@ -96,9 +98,15 @@ def known(redis_url: str, table_folder: Path, store: MemoryStore, board: Board, 
 
 
 @pytest.fixture
-def app(known: Studies) -> Flask:
-    """The api."""
-    return create_app(known)
+def seeing(known: Studies, store: MemoryStore, redis: Redis) -> Seeing:
+    """What the api sees of the installation."""
+    return Seeing(known, store, redis)
+
+
+@pytest.fixture
+def app(known: Studies, seeing: Seeing) -> Flask:
+    """The api, without tokens."""
+    return create_app(known, seeing, Settings.read({}))
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ def test_it_serves_until_it_is_told_to_stop(
     _, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "Traceback" not in said
+    assert said.count("whoever is on this machine may submit") == 1
     assert not list(tmp_path.rglob("*.ctl")), "no control socket"
 
 
@@ -92,3 +93,36 @@ def test_an_address_that_cannot_be_listened_on_is_refused_in_one_line(tmp_path: 
         )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     _check_address("127.0.0.1", port)
+
+
+def _refusal(tmp_path: Path, **settings: str) -> str:
+    """What `samesky api` says when it does not start."""
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", "api"],
+        cwd=ROOT,
+        env={**os.environ, "SAMESKY_STORE_URL": f"file://{tmp_path}", **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_an_api_that_strangers_could_reach_needs_a_token(tmp_path: Path, host: str) -> None:
+    said = _refusal(tmp_path, SAMESKY_API_HOST=host)
+    assert "without a token" in said
+    assert "set SAMESKY_TOKENS" in said
+
+
+def test_a_token_that_cannot_be_is_refused_in_one_line_without_showing_it(tmp_path: Path) -> None:
+    said = _refusal(tmp_path, SAMESKY_TOKENS="a-good-token-of-someone,too-short")
+    assert "SAMESKY_TOKENS cannot be used" in said
+    assert "too-short" not in said
+    assert "someone" not in said
+
+
+def test_reads_closed_to_all_is_refused(tmp_path: Path) -> None:
+    assert "SAMESKY_READS='closed' without a token" in _refusal(tmp_path, SAMESKY_READS="closed")

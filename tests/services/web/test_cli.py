@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from redis import Redis
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -22,6 +23,7 @@ from services.cli import app
 from services.cli.tables import dataset_table, model_table, score_table, study_table
 from services.cli.watching import watch
 from services.client import Client
+from services.presence import Presence
 from shared.contracts import Study
 from shared.progress import StudyProgress
 from shared.states import State
@@ -208,13 +210,28 @@ def samesky(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 def test_as_a_process(api_url: str, accept: Callable[..., Study]) -> None:
     study = accept()
     done = samesky("status", SAMESKY_API_URL=api_url)
-    assert (done.returncode, done.stderr) == (0, "")
+    waits = "samesky: its work waits: no process is alive of embedder, scorer, reconciler; "
+    assert (done.returncode, done.stderr) == (0, f"{waits}start what is missing, or see its log\n")
     assert study.id in done.stdout
     refused = samesky("api", SAMESKY_API_PORT="many")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("samesky: SAMESKY_API_PORT='many'")
     assert refused.stderr.count("\n") == 1
     assert "Commands:" in samesky().stdout
+
+
+def test_status_says_who_is_missing_while_work_waits(
+    run: Run, redis: Redis, accept: Callable[..., Study], finish: Callable[[Study], None]
+) -> None:
+    study = accept()
+    for service in ("embedder", "reconciler"):
+        Presence(redis).say_alive(service, "a:1")
+    assert "no process is alive of scorer;" in run("status").stderr
+    Presence(redis).say_alive("scorer", "a:1")
+    assert run("status").stderr == ""
+    redis.flushall()
+    finish(study)
+    assert run("status").stderr == "", "nothing waits"
 
 
 def test_asking_loads_neither_models_nor_queue_nor_server() -> None:

@@ -17,18 +17,24 @@ import yaml
 from flask import Flask
 
 from samesky import Client
+from services.api import create_app
 from services.field_errors import validate
+from services.seeing import Seeing
+from services.studies import Studies
 from shared.contracts import Study
 from shared.errors import (
     ApiUnavailable,
     BadStudy,
     StoreUnavailable,
     TooFewObjects,
+    TooManyWrites,
+    Unauthorised,
     UnknownName,
     error_kinds,
 )
 from shared.progress import StudyProgress
 from shared.requests import StudyRequest
+from shared.settings import Settings
 from shared.states import State
 from shared.store import MemoryStore
 
@@ -37,7 +43,7 @@ Body = dict[str, Any]
 
 @pytest.fixture
 def client(app: Flask) -> Iterator[Client]:
-    with Client("http://api", transport=httpx.WSGITransport(app)) as opened:
+    with Client("http://localhost", transport=httpx.WSGITransport(app)) as opened:
         yield opened
 
 
@@ -140,6 +146,29 @@ def test_something_else_at_the_address_is_said() -> None:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_the_token_is_sent_and_its_lack_has_a_name(
+    known: Studies, seeing: Seeing, body: Callable[..., Body], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, wrong = "the-right-token-of-the-tests", "a-wrong-token-of-the-tests"
+    app = create_app(known, seeing, Settings.read({"SAMESKY_TOKENS": right, "SAMESKY_WRITES_PER_MINUTE": "2"}))
+
+    def submit(token: str | None = None) -> StudyProgress:
+        with Client("http://api", token=token, transport=httpx.WSGITransport(app)) as client:
+            assert right not in repr(vars(client))
+            return client.submit(body())
+
+    with pytest.raises(Unauthorised, match=r"there is no token; .* SAMESKY_TOKEN "):
+        submit()
+    with pytest.raises(Unauthorised, match="lets nobody in") as refused:
+        submit(wrong)
+    assert wrong not in str(refused.value)
+    assert submit(right).id
+    monkeypatch.setenv("SAMESKY_TOKEN", right)
+    assert submit().id
+    with pytest.raises(TooManyWrites, match="at most 2; wait "):
+        submit()
 
 
 def test_wait_over_a_real_socket(api_url: str, accept: Callable[..., Study], finish: Callable[[Study], None]) -> None:

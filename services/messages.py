@@ -1,0 +1,53 @@
+"""What the queues carry, and the one door through which a worker reads it.
+
+A message is JSON, made by our own dispatcher, but whoever reaches Redis can put one there. What does not follow its
+contract is a `BadInput`: it would fail the same way again, so a worker says so, and is done with it.
+"""
+
+from __future__ import annotations
+
+from typing import Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from services.field_errors import InvalidFields, validate
+from shared.contracts import Contract, EmbeddingSpec, ScoreSpec
+from shared.errors import BadInput
+from shared.names import Digest
+
+M = TypeVar("M", bound=Contract)
+
+
+class PartMessage(Contract):
+    """Make part `part` of `embedding`. study: the study on whose account it was sent."""
+
+    study: Digest | None = None
+    embedding: EmbeddingSpec
+    part: int = Field(ge=0, strict=True)
+
+    @model_validator(mode="after")
+    def _is_one_of_its_parts(self) -> Self:
+        if self.part >= self.embedding.parts():
+            raise ValueError(f"part {self.part} of an embedding of {self.embedding.parts()} parts")
+        return self
+
+
+class ScoreMessage(Contract):
+    """Make `score`. study: as above."""
+
+    study: Digest | None = None
+    score: ScoreSpec
+
+
+class Announcement(Contract):
+    """`embedding` is said to be whole."""
+
+    embedding: EmbeddingSpec
+
+
+def parse_message(model: type[M], message: object) -> M:
+    """The message as its contract. Raises BadInput, naming the first field that is wrong."""
+    try:
+        return validate(model, message)
+    except InvalidFields as error:
+        raise error.as_error(BadInput, "a message that cannot be one of ours: ") from error
