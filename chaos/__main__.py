@@ -19,7 +19,7 @@ def main() -> None:
     """Parse, run, report."""
     signal.signal(signal.SIGTERM, _interrupt)
     asked = _parse()
-    plan, folder = Plan(asked.faults, asked.folder, asked.datasets), asked.folder
+    plan, folder = Plan(asked.faults, asked.folder, asked.datasets, asked.attempts), asked.folder
     study.write_tables(plan.data, plan.datasets)
     print(f"the undisturbed run of {plan.datasets} datasets", flush=True)
     undisturbed = run_undisturbed(plan)
@@ -33,7 +33,7 @@ def main() -> None:
     failed = [outcome.seed for outcome in outcomes if outcome.breaches]
     for seed in failed:
         again = f"python -m chaos --seeds {seed} --faults {plan.faults} --datasets {plan.datasets}"
-        again += f" --store {asked.store}" if asked.store else ""
+        again += f" --attempts {plan.attempts}" + (f" --store {asked.store}" if asked.store else "")
         print(f"seed {seed} broke a promise. Its logs: {folder / str(seed)}. Once more: {again}")
     sys.exit(bool(failed))
 
@@ -44,6 +44,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=20, help="faults in each run")
     parser.add_argument("--store", choices=STORES, help="S3 server; without it, moto for even seeds, rclone for odd")
     parser.add_argument("--datasets", type=int, default=5, help="9 jobs and 15 pairs for each")
+    parser.add_argument("--attempts", type=int, default=4, help="starts of one step before it is failed")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="for data, logs and the report")
     return parser.parse_args()
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from chaos import study as work
 from chaos import verdict
-from chaos.cluster import ATTEMPTS, Cluster, Storage
+from chaos.cluster import Cluster, Storage
 from chaos.faults import Fault, draw_schedule
 from chaos.injector import Deed, Injector
 from chaos.proxy import Entry
@@ -40,11 +40,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs of several seeds have in common. folder: for data, logs and results. datasets: see `chaos.study`."""
+    """What runs of several seeds have in common.
+
+    folder: for data, logs and results. datasets: see `chaos.study`. attempts: starts of one step; more than the
+    default, since a kill is a start, and no innocent step may fail for having met three.
+    """
 
     faults: int
     folder: Path
     datasets: int
+    attempts: int = 4
 
     @property
     def data(self) -> Path:
@@ -66,7 +71,7 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
     began, folder = time.monotonic(), plan.folder / str(seed)
     schedule = draw_schedule(seed, plan.faults, killable_s3=storage == "rclone")
     with (
-        Cluster(folder, plan.data, storage, seed=seed) as cluster,
+        Cluster(folder, plan.data, storage, seed=seed, settings=_settings(plan)) as cluster,
         LeaseWatch(cluster.redis_url) as watch,
         Client(cluster.api_url) as client,
     ):
@@ -84,7 +89,7 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
         _await_ends(client, ids)
         shown = [_show(client, one, POISON if one is wanted[1] else "") for one in wanted]
         garbage = _find_garbage(cluster, store)
-        breaches = judge(shown, store, undisturbed, entries, garbage)
+        breaches = judge(shown, store, undisturbed, entries, garbage, attempts=plan.attempts)
         restarts = {name: child.restarts for name, child in cluster.children.items()}
     _write_down(folder, injector.deeds, shown, watch.holds)
     made = made_parts(entries) | made_scores(entries)
@@ -112,17 +117,23 @@ def judge(
     undisturbed: ObjectStore,
     entries: Sequence[Entry],
     garbage: Collection[str],
+    *,
+    attempts: int,
 ) -> Sequence[verdict.Breach]:
     """All that is wrong with a history. The first study is compared with the undisturbed one.
 
     garbage: what garbage collection would take.
     """
-    breaches = [breach for one in shown for breach in verdict.check_ends(one, ATTEMPTS)]
+    breaches = [breach for one in shown for breach in verdict.check_ends(one, attempts)]
     breaches += verdict.check_embeddings(shown[0].study, store, undisturbed)
     breaches += verdict.check_scores(shown[0].study, store, undisturbed)
     breaches += verdict.check_writers(entries)
     breaches += verdict.check_orphans(store, [one.study for one in shown], garbage)
     return breaches
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    return {"SAMESKY_ATTEMPTS": str(plan.attempts)}
 
 
 def _find_garbage(cluster: Cluster, store: ObjectStore) -> list[str]:

@@ -58,7 +58,7 @@ def raw(proxy: Proxy, direct: S3Store) -> Callable[..., Any]:
 def short_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a short run of one seed, which kept every promise."""
     folder = tmp_path_factory.mktemp("chaos")
-    command = [sys.executable, "-m", "chaos", "--seeds", "1", "--faults", "8", "--datasets", "1"]
+    command = [sys.executable, "-m", "chaos", "--seeds", "1", "--faults", "8", "--datasets", "1", "--attempts", "3"]
     run = subprocess.run(
         [*command, "--store", "rclone", "--folder", str(folder)],
         capture_output=True,

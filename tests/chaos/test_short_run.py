@@ -55,7 +55,7 @@ class History:
 
     def checks(self) -> set[str]:
         """The names of the checks that fail."""
-        breaches = judge(self.shown, self.store, self.undisturbed, self.entries, self.garbage)
+        breaches = judge(self.shown, self.store, self.undisturbed, self.entries, self.garbage, attempts=3)
         return {breach.check for breach in breaches}
 
 
