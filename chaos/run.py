@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,7 @@ from typing import TypeVar
 from chaos import study as work
 from chaos import verdict
 from chaos.cluster import Cluster, Storage
-from chaos.faults import Fault, draw_schedule
+from chaos.faults import Fault, Kind, draw_schedule
 from chaos.injector import Deed, Injector
 from chaos.proxy import Entry
 from chaos.recovery import repeated, seconds_to_restart
@@ -90,6 +90,7 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
         shown = [_show(client, one, POISON if one is wanted[1] else "") for one in wanted]
         garbage = _find_garbage(cluster, store)
         breaches = judge(shown, store, undisturbed, entries, garbage, attempts=plan.attempts)
+        breaches += _check_starts(cluster, plan, injector.deeds)
         restarts = {name: child.restarts for name, child in cluster.children.items()}
     _write_down(folder, injector.deeds, shown, watch.holds)
     made = made_parts(entries) | made_scores(entries)
@@ -119,7 +120,7 @@ def judge(
     garbage: Collection[str],
     *,
     attempts: int,
-) -> Sequence[verdict.Breach]:
+) -> list[verdict.Breach]:
     """All that is wrong with a history. The first study is compared with the undisturbed one.
 
     garbage: what garbage collection would take.
@@ -130,6 +131,13 @@ def judge(
     breaches += verdict.check_writers(entries)
     breaches += verdict.check_orphans(store, [one.study for one in shown], garbage)
     return breaches
+
+
+def _check_starts(cluster: Cluster, plan: Plan, deeds: Sequence[Deed]) -> Iterator[verdict.Breach]:
+    """Starts are counted in Redis, so that each flush may let them begin anew."""
+    flushes = sum(deed.fault.kind is Kind.FLUSH_REDIS for deed in deeds)
+    logs = [(cluster.folder / "logs" / f"{name}.log").read_text(errors="replace") for name in cluster.embedders]
+    return verdict.check_starts(logs, plan.attempts * (1 + flushes))
 
 
 def _settings(plan: Plan) -> dict[str, str]:

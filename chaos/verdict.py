@@ -22,6 +22,8 @@ from shared.store import ObjectStore
 
 _MAY_DIFFER = frozenset({"seconds", "threads", "created_at", "worker", "left_manifest", "right_manifest", "history"})
 
+_LAST_WORDS = "fake-poison kills process"
+
 
 class Breach(NamedTuple):
     """A promise that was not kept. check: its name; what: whose, and how."""
@@ -52,6 +54,13 @@ def check_ends(shown: Shown, attempts: int) -> Iterator[Breach]:
             yield Breach("ends", f"{each.label} is {each.state}, not {wanted}{reason}")
         elif poisoned and (each.failure is None or not each.failure.wrong or each.failure.attempts > attempts):
             yield Breach("ends", f"{each.label} failed without a reason, or after too many starts: {each.failure}")
+
+
+def check_starts(logs: Sequence[str], most: int) -> Iterator[Breach]:
+    """The poison was started at most so often. It says so itself, right before it kills its process."""
+    starts = sum(log.count(_LAST_WORDS) for log in logs)
+    if starts > most:
+        yield Breach("starts", f"the poison was started {starts} times, at most {most} may be")
 
 
 def check_embeddings(

@@ -179,7 +179,7 @@ def test_work_without_its_end_is_caught(history: History) -> None:
     assert history.checks() == {"ends"}
 
 
-def test_a_poison_that_was_started_too_often_or_has_no_reason_is_caught(history: History) -> None:
+def test_a_failure_after_too_many_attempts_or_without_a_reason_is_caught(history: History) -> None:
     main, poison = history.shown
     bad = next(job for job in poison.jobs if job.failure)
     assert bad.failure
@@ -187,3 +187,11 @@ def test_a_poison_that_was_started_too_often_or_has_no_reason_is_caught(history:
         jobs = [job.model_copy(update=change) if job is bad else job for job in poison.jobs]
         history.shown = [main, poison._replace(jobs=jobs)]
         assert history.checks() == {"ends"}
+
+
+def test_a_poison_that_was_started_too_often_is_counted(short_run: Path) -> None:
+    logs = [path.read_text(encoding="utf-8") for path in (short_run / "1" / "logs").glob("embedder-*.log")]
+    starts = "".join(logs).count("fake-poison kills process")
+    assert starts >= 1
+    assert not list(verdict.check_starts(logs, starts))
+    assert [breach.check for breach in verdict.check_starts(logs, starts - 1)] == ["starts"]
