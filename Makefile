@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check readme format bench containers-check constraints clean
+.PHONY: help install demo up test check readme format bench chaos containers-check constraints clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: install ## put the code into its standard form
 
 bench: install ## ratios against plain implementations, measured in one run
 	$(BIN)/python -m benchmarks
+
+chaos: install ## kill and break real processes at seeded moments, and judge what became of their work; SEED=n for one
+	$(BIN)/python -m chaos --seeds $(or $(SEED),1-10)
 
 containers-check: ## build the images, run a study in containers, and see that its scores survive
 	docker/check

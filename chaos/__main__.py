@@ -8,27 +8,33 @@ import sys
 from pathlib import Path
 
 from chaos import study
+from chaos.cluster import Storage
 from chaos.report import Outcome, write_report
 from chaos.run import Plan, run_seed, run_undisturbed
+
+STORES: tuple[Storage, Storage] = ("moto", "rclone")
 
 
 def main() -> None:
     """Parse, run, report."""
     signal.signal(signal.SIGTERM, _interrupt)
     asked = _parse()
-    plan, folder = Plan(asked.faults, asked.store, asked.folder, asked.datasets), asked.folder
+    plan, folder = Plan(asked.faults, asked.folder, asked.datasets, asked.attempts), asked.folder
     study.write_tables(plan.data, plan.datasets)
     print(f"the undisturbed run of {plan.datasets} datasets", flush=True)
     undisturbed = run_undisturbed(plan)
     outcomes: list[Outcome] = []
     for seed in asked.seeds:
-        print(f"seed {seed}: {plan.faults} faults on {plan.storage}", flush=True)
-        outcomes.append(run_seed(plan, seed, undisturbed))
+        storage = asked.store or STORES[seed % len(STORES)]
+        print(f"seed {seed}: {plan.faults} faults on {storage}", flush=True)
+        outcomes.append(run_seed(plan, seed, storage, undisturbed))
         _tell(outcomes[-1], folder / str(seed))
     print(write_report(folder, outcomes))
     failed = [outcome.seed for outcome in outcomes if outcome.breaches]
     for seed in failed:
-        print(f"seed {seed} broke a promise; run it again: SEED={seed} make chaos; its logs: {folder / str(seed)}")
+        again = f"python -m chaos --seeds {seed} --faults {plan.faults} --datasets {plan.datasets}"
+        again += f" --attempts {plan.attempts}" + (f" --store {asked.store}" if asked.store else "")
+        print(f"seed {seed} broke a promise. Its logs: {folder / str(seed)}. Once more: {again}")
     sys.exit(bool(failed))
 
 
@@ -36,8 +42,9 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--seeds", type=_seeds, default=(1, 2, 3), help="numbers with commas between; or 1-10")
     parser.add_argument("--faults", type=int, default=20, help="faults in each run")
-    parser.add_argument("--store", choices=("rclone", "moto"), default="rclone", help="which S3 server")
+    parser.add_argument("--store", choices=STORES, help="S3 server; without it, moto for even seeds, rclone for odd")
     parser.add_argument("--datasets", type=int, default=5, help="9 jobs and 15 pairs for each")
+    parser.add_argument("--attempts", type=int, default=4, help="starts of one step before it is failed")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="for data, logs and the report")
     return parser.parse_args()
 

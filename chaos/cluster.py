@@ -29,14 +29,13 @@ from redis.exceptions import RedisError
 from chaos.proxy import Proxy
 from services.local import Child
 from shared.s3 import S3Store, make_client
-from shared.settings import TABLE
 from shared.store import DirectoryStore, ObjectStore
 
 _log = logging.getLogger(__name__)
 Storage = Literal["rclone", "moto", "folder"]
 KEY, SECRET, BUCKET = "samesky-chaos", "a-secret-of-the-chaos", "chaos"
 ROOT = Path(__file__).resolve().parent.parent
-LEASE_SECONDS, ATTEMPTS = 3, 8
+LEASE_SECONDS = 3
 _START_SECONDS, _GRACE_SECONDS, _LOOK_SECONDS = 60, 10, 0.1
 
 
@@ -158,15 +157,15 @@ class Cluster:
             "SAMESKY_THREADS": "1",
             "SAMESKY_LEASE_SECONDS": str(LEASE_SECONDS),
             "SAMESKY_RECONCILE_SECONDS": "1",
-            "SAMESKY_VISIBILITY_SECONDS": "10",
+            "SAMESKY_VISIBILITY_SECONDS": "5",
             "SAMESKY_STEP_LIMIT_SECONDS": "60",
-            "SAMESKY_ATTEMPTS": str(ATTEMPTS),
+            "SAMESKY_REST_SECONDS": "1",
+            "SAMESKY_S3_SECONDS": "3",
         }
         wanted |= self._settings
-        known = {row.name for row in TABLE}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SAMESKY_")}
         fixed = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-        return kept | fixed | {name: value for name, value in wanted.items() if name in known}
+        return kept | fixed | wanted
 
     def _servers_answer(self) -> bool:
         try:

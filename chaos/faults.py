@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from chaos.harms import CORRUPTIBLE, Harm, Operation
+from chaos.harms import Harm, Operation, can_harm
 
 
 class Kind(StrEnum):
@@ -104,5 +104,5 @@ def _make(number: int, kind: Kind, harm: Harm | None, share: float, draw: random
     pick, seconds = draw.random(), draw.uniform(0.5, 2)
     if harm is None:
         return Fault(number, kind, share, pick, seconds)
-    may = [operation for operation in _OPERATIONS if harm is not Harm.CORRUPT or operation in CORRUPTIBLE]
+    may = [operation for operation in _OPERATIONS if can_harm(harm, operation)]
     return Fault(number, kind, share, pick, seconds, harm, draw.choice(may), draw.randint(1, 6))

@@ -31,8 +31,14 @@ class Harm(StrEnum):
     LOST_ANSWER = "lost-answer"
 
 
-# A list and a HEAD have no digest that could betray a flipped bit, with any client: that is what TLS is for.
-CORRUPTIBLE: frozenset[Operation] = frozenset({"GET", "PUT"})
+# A list has no digest that could betray a flipped bit, with any client: that is what TLS is for. A HEAD has no body.
+_OBJECTS: frozenset[Operation] = frozenset({"GET", "PUT"})
+_BODIES: frozenset[Operation] = frozenset({"GET", "PUT", "LIST"})
+
+
+def can_harm(harm: Harm, operation: Operation) -> bool:
+    """Whether this harm makes sense to this operation."""
+    return operation in {Harm.CORRUPT: _OBJECTS, Harm.DRIBBLE: _BODIES}.get(harm, {operation})
 
 
 @dataclass
@@ -53,7 +59,7 @@ class Burst:
     def meets(self, operation: Operation, key: str) -> bool:
         """Whether this request is one to harm."""
         wanted = operation in self.operations and self.containing in key
-        return wanted and self.hits < self.requests and (self.harm is not Harm.CORRUPT or operation in CORRUPTIBLE)
+        return wanted and self.hits < self.requests and can_harm(self.harm, operation)
 
 
 class Bursts:

@@ -17,7 +17,7 @@ from chaos.cluster import LEASE_SECONDS, Cluster
 from chaos.faults import Fault, Kind
 from chaos.harms import Burst, Harm
 from chaos.watch import LeaseWatch
-from services.broker import EMBED, SCORE
+from services.broker import EMBED, SCORE, queue_lists
 
 _BEYOND_LEASE_SECONDS = LEASE_SECONDS + 2.0
 _REDIS_AWAY_SECONDS = 4.0
@@ -58,7 +58,7 @@ class Injector:
         """Wake everything that still sleeps."""
         for waking in self._wakings:
             waking.cancel()
-            waking.function()
+            waking.function(*waking.args)
         self._redis.close()
 
     def inject(self, fault: Fault) -> bool:
@@ -135,11 +135,11 @@ class Injector:
         queues = (EMBED, SCORE) if fault.pick < 0.5 else (SCORE, EMBED)
         while time.monotonic() < deadline:
             try:
-                for queue in queues:
-                    message = cast("bytes | None", self._redis.lindex(queue, -1))
+                for waiting in (name for queue in queues for name in queue_lists(queue)):
+                    message = cast("bytes | None", self._redis.lindex(waiting, -1))
                     if message is not None:
-                        self._redis.rpush(queue, message)
-                        return Deed(fault, time.time(), queue)
+                        self._redis.rpush(waiting, message)
+                        return Deed(fault, time.time(), waiting)
             except RedisError:
                 return None
             time.sleep(0.01)

@@ -5,43 +5,51 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from chaos import study as work
 from chaos import verdict
-from chaos.cluster import ATTEMPTS, Cluster, Storage
-from chaos.faults import Fault, draw_schedule
+from chaos.cluster import Cluster, Storage
+from chaos.faults import Fault, Kind, draw_schedule
 from chaos.injector import Deed, Injector
 from chaos.proxy import Entry
 from chaos.recovery import repeated, seconds_to_restart
 from chaos.report import Outcome
 from chaos.traffic import made_parts, made_scores
-from chaos.watch import LeaseWatch
+from chaos.watch import Holds, LeaseWatch
+from services.board import Board
 from services.client import Client
+from services.garbage import Garbage
+from services.ledger import Ledger
 from shared import keys
 from shared.contracts import Study
 from shared.errors import SameSkyError
 from shared.records import read_record
+from shared.settings import Settings
 from shared.store import DirectoryStore, ObjectStore
 
 POISON = "fake-poison"
 _LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 300.0, 240.0, 60.0
-_PATIENCE_SECONDS, _LOOK_SECONDS = 6.0, 0.1
+_PATIENCE_SECONDS, _LOOK_SECONDS = 4.0, 0.1
 _DOUBLED = ("one manifest", "one score")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs of several seeds have in common. folder: for data, logs and results. datasets: see `chaos.study`."""
+    """What runs of several seeds have in common.
+
+    folder: for data, logs and results. datasets: see `chaos.study`. attempts: starts of one step; more than the
+    default, since a kill is a start, and no innocent step may fail for having met three.
+    """
 
     faults: int
-    storage: Storage
     folder: Path
     datasets: int
+    attempts: int = 4
 
     @property
     def data(self) -> Path:
@@ -58,12 +66,12 @@ def run_undisturbed(plan: Plan) -> ObjectStore:
     return DirectoryStore(folder.resolve() / "s3")
 
 
-def run_seed(plan: Plan, seed: int, undisturbed: ObjectStore) -> Outcome:
+def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) -> Outcome:
     """Run one seed, and judge it. Its logs, requests and faults stay in a folder named by the seed."""
     began, folder = time.monotonic(), plan.folder / str(seed)
-    schedule = draw_schedule(seed, plan.faults, killable_s3=plan.storage == "rclone")
+    schedule = draw_schedule(seed, plan.faults, killable_s3=storage == "rclone")
     with (
-        Cluster(folder, plan.data, plan.storage, seed=seed) as cluster,
+        Cluster(folder, plan.data, storage, seed=seed, settings=_settings(plan)) as cluster,
         LeaseWatch(cluster.redis_url) as watch,
         Client(cluster.api_url) as client,
     ):
@@ -80,15 +88,17 @@ def run_seed(plan: Plan, seed: int, undisturbed: ObjectStore) -> Outcome:
         cluster.proxy.bursts.end()
         _await_ends(client, ids)
         shown = [_show(client, one, POISON if one is wanted[1] else "") for one in wanted]
-        breaches = list(judge(shown, store, undisturbed, entries))
+        garbage = _find_garbage(cluster, store)
+        breaches = judge(shown, store, undisturbed, entries, garbage, attempts=plan.attempts)
+        breaches += _check_starts(cluster, plan, injector.deeds)
         restarts = {name: child.restarts for name, child in cluster.children.items()}
-    _write_deeds(folder, injector.deeds)
+    _write_down(folder, injector.deeds, shown, watch.holds)
     made = made_parts(entries) | made_scores(entries)
     done = [deed for deed in injector.deeds if deed.done]
     doubled = sum(breach.check in _DOUBLED for breach in breaches)
     return Outcome(
         seed=seed,
-        storage=plan.storage,
+        storage=storage,
         faults=dict(Counter(deed.fault.name for deed in done)),
         requests=_hits(done),
         steps=_steps(wanted[0]),
@@ -103,15 +113,42 @@ def run_seed(plan: Plan, seed: int, undisturbed: ObjectStore) -> Outcome:
 
 
 def judge(
-    shown: Sequence[verdict.Shown], store: ObjectStore, undisturbed: ObjectStore, entries: Sequence[Entry]
-) -> Sequence[verdict.Breach]:
-    """All that is wrong with a history. The first study is compared with the undisturbed one."""
-    breaches = [breach for one in shown for breach in verdict.check_ends(one, ATTEMPTS)]
+    shown: Sequence[verdict.Shown],
+    store: ObjectStore,
+    undisturbed: ObjectStore,
+    entries: Sequence[Entry],
+    garbage: Collection[str],
+    *,
+    attempts: int,
+) -> list[verdict.Breach]:
+    """All that is wrong with a history. The first study is compared with the undisturbed one.
+
+    garbage: what garbage collection would take.
+    """
+    breaches = [breach for one in shown for breach in verdict.check_ends(one, attempts)]
     breaches += verdict.check_embeddings(shown[0].study, store, undisturbed)
     breaches += verdict.check_scores(shown[0].study, store, undisturbed)
     breaches += verdict.check_writers(entries)
-    breaches += verdict.check_orphans(store, [one.study for one in shown], None)
+    breaches += verdict.check_orphans(store, [one.study for one in shown], garbage)
     return breaches
+
+
+def _check_starts(cluster: Cluster, plan: Plan, deeds: Sequence[Deed]) -> Iterator[verdict.Breach]:
+    """Starts are counted in Redis, so that each flush may let them begin anew."""
+    flushes = sum(deed.fault.kind is Kind.FLUSH_REDIS for deed in deeds)
+    logs = [(cluster.folder / "logs" / f"{name}.log").read_text(errors="replace") for name in cluster.embedders]
+    return verdict.check_starts(logs, plan.attempts * (1 + flushes))
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    return {"SAMESKY_ATTEMPTS": str(plan.attempts)}
+
+
+def _find_garbage(cluster: Cluster, store: ObjectStore) -> list[str]:
+    board = Board.open(Settings.read({"SAMESKY_REDIS_URL": cluster.redis_url}))
+    found = Garbage(store, Ledger(store), board).find()
+    (cluster.folder / "garbage.txt").write_text("".join(f"{key}\n" for key in found), encoding="utf-8")
+    return found
 
 
 def _let_loose(injector: Injector, schedule: Sequence[Fault], share_done: Callable[[], float]) -> None:
@@ -177,7 +214,21 @@ def _hits(deeds: Sequence[Deed]) -> dict[str, int]:
     return dict(found)
 
 
-def _write_deeds(folder: Path, deeds: Sequence[Deed]) -> None:
+def _write_down(folder: Path, deeds: Sequence[Deed], shown: Sequence[verdict.Shown], holds: Holds) -> None:
+    """What was done, who held what, and what the api showed in the end, beside the proxy's log of requests."""
+    spells = [(spell.began, spell.until, step, spell.value) for step, each in holds.spells.items() for spell in each]
+    lines = (f"{began:.2f} {until:.2f} {step} {value}\n" for began, until, step, value in sorted(spells))
+    (folder / "leases.txt").write_text("".join(lines), encoding="utf-8")
     with (folder / "faults.jsonl").open("w", encoding="utf-8") as file:
         for deed in deeds:
             file.write(json.dumps({"name": deed.fault.name, "done": deed.done} | asdict(deed), default=str) + "\n")
+    plain = [
+        {
+            "study": one.study.id,
+            "poisoned": one.poisoned,
+            "jobs": [job.model_dump(mode="json") for job in one.jobs],
+            "pairs": [pair.model_dump(mode="json") for pair in one.pairs],
+        }
+        for one in shown
+    ]
+    (folder / "shown.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")

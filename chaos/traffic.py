@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from chaos.proxy import Entry
+from services.dispatch import part_step_id
 from shared import keys
 
 
@@ -17,7 +18,8 @@ def made_parts(entries: Iterable[Entry]) -> dict[str, list[float]]:
         index = keys.receipt_index(entry.key) if _stored(entry) else None
         if index is not None and entry.key not in seen:
             seen.add(entry.key)  # a receipt that was sent again, its answer lost, is one making
-            made[f"{entry.key.split('/')[5]}:{index}"].append(entry.at)
+            prefix = keys.embedding_prefix_of(entry.key)
+            made[part_step_id(keys.embedding_digest(prefix or ""), index)].append(entry.at)
     return made
 
 
@@ -26,7 +28,7 @@ def made_scores(entries: Iterable[Entry]) -> dict[str, list[float]]:
     made: dict[str, list[float]] = defaultdict(list)
     for entry in entries:
         if _stored(entry) and entry.key.startswith(keys.SCORES) and keys.is_score(entry.key):
-            made[entry.key.rpartition("/")[2].removesuffix(".json")].append(entry.at)
+            made[keys.score_digest(entry.key)].append(entry.at)
     return made
 
 

@@ -22,6 +22,8 @@ from shared.store import ObjectStore
 
 _MAY_DIFFER = frozenset({"seconds", "threads", "created_at", "worker", "left_manifest", "right_manifest", "history"})
 
+_LAST_WORDS = "fake-poison kills process"
+
 
 class Breach(NamedTuple):
     """A promise that was not kept. check: its name; what: whose, and how."""
@@ -52,6 +54,13 @@ def check_ends(shown: Shown, attempts: int) -> Iterator[Breach]:
             yield Breach("ends", f"{each.label} is {each.state}, not {wanted}{reason}")
         elif poisoned and (each.failure is None or not each.failure.wrong or each.failure.attempts > attempts):
             yield Breach("ends", f"{each.label} failed without a reason, or after too many starts: {each.failure}")
+
+
+def check_starts(logs: Sequence[str], most: int) -> Iterator[Breach]:
+    """The poison was started at most so often. It says so itself, right before it kills its process."""
+    starts = sum(log.count(_LAST_WORDS) for log in logs)
+    if starts > most:
+        yield Breach("starts", f"the poison was started {starts} times, at most {most} may be")
 
 
 def check_embeddings(
@@ -100,16 +109,9 @@ def check_writers(entries: Sequence[Entry]) -> Iterator[Breach]:
         yield Breach(f"one {kind}", f"{key} was written in {len(versions)} versions")
 
 
-def check_orphans(store: ObjectStore, studies: Sequence[Study], garbage: Collection[str] | None) -> Iterator[Breach]:
-    """What no result names is what garbage collection would take, and it would take nothing else.
-
-    garbage: the keys it would take; None: nobody was asked, and what lies under an embedding's attempts is let pass.
-    """
+def check_orphans(store: ObjectStore, studies: Sequence[Study], garbage: Collection[str]) -> Iterator[Breach]:
+    """What no result names is what garbage collection would take (`garbage`), and it would take nothing else."""
     unnamed = find_unnamed(store, studies)
-    if garbage is None:
-        attempts = tuple(keys.attempts_prefix(spec) for study in studies for spec in study.embeddings)
-        yield from (Breach("orphans", key) for key in sorted(unnamed) if not key.startswith(attempts))
-        return
     yield from (Breach("orphans", f"{key} is named by nothing") for key in sorted(unnamed - set(garbage)))
     yield from (Breach("orphans", f"{key} is in use, and would go") for key in sorted(set(garbage) - unnamed))
 
@@ -129,16 +131,17 @@ def find_unnamed(store: ObjectStore, studies: Sequence[Study]) -> set[str]:
 
 def _is_kept(key: str, digests: set[str]) -> bool:
     """Whether a key is of a neighbour table of these embeddings, or tells how work ended."""
-    room, _, rest = key.partition("/")
-    return room == "endings" or (room == "neighbours" and rest.partition("/")[0] in digests)
+    table = key.startswith(keys.NEIGHBOURS) and keys.embedding_of_neighbours(key) in digests
+    return table or key.startswith(keys.ENDINGS)
 
 
 def _named_by_embedding(store: ObjectStore, spec: EmbeddingSpec) -> set[str]:
     manifest = read_manifest(store, spec)
     if manifest is None:  # unfinished: its receipts are what it will be made of
-        return {key for key in store.keys(keys.attempts_prefix(spec)) if keys.receipt_index(key) is not None}
+        stored = set(store.keys(keys.attempts_prefix(spec)))
+        return {key for key in stored if keys.receipt_beside(key) in stored}
     parts = {part.key for part in manifest.parts}
-    return {keys.manifest(spec)} | parts | {key.removesuffix(".parquet") + ".json" for key in parts}
+    return {keys.manifest(spec)} | parts | {keys.receipt_beside(key) for key in parts}
 
 
 def _hashes(manifest: Manifest | None) -> list[str]:

@@ -1,8 +1,11 @@
-"""A proxy before moto's S3 server, emptied of bursts for each test."""
+"""A proxy before moto's S3 server, and one short run of chaos, whose results tests look at and tamper with."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +13,8 @@ import pytest
 
 from chaos.proxy import Proxy
 from shared.s3 import S3Store, make_client
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
@@ -47,3 +52,20 @@ def raw(proxy: Proxy, direct: S3Store) -> Callable[..., Any]:
         s3={"addressing_style": "path"},
     )
     return Session().client("s3", endpoint_url=proxy.url, region_name="us-east-1", config=config)
+
+
+@pytest.fixture(scope="session")
+def short_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run of one seed, which kept every promise."""
+    folder = tmp_path_factory.mktemp("chaos")
+    command = [sys.executable, "-m", "chaos", "--seeds", "1", "--faults", "8", "--datasets", "1", "--attempts", "3"]
+    run = subprocess.run(
+        [*command, "--store", "rclone", "--folder", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        timeout=280,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder
