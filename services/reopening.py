@@ -27,6 +27,7 @@ class Reopening:
 
     def reopen(self, study: Study) -> int:
         """Open again what failed or was cancelled; how many jobs and pairs had failed."""
+        self._ledger.refresh()
         if self._ledger.cancelled(study.id):
             add_ending(self._store, keys.study_endings(), ending_of(study.id, study.title or study.id, State.QUEUED))
         failures = self._failures(study)

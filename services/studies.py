@@ -81,11 +81,9 @@ class Studies:
             metric_versions=versions,
         )
         created = self._store.put_if_absent(keys.study(study.id), study.to_json())
-        if created:
-            self._take_up(study)
-        else:
+        if not created:
             study = self.find(study.id)
-            self.retry(study)
+        self.retry(study)
         return study, created
 
     def _take_up(self, study: Study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -166,6 +167,7 @@ def fail(store: MemoryStore) -> Callable[[Study], None]:
             subject=spec.digest, label=spec.label, state=State.FAILED, at=failure.at, worker="test:1", failure=failure
         )
         add_ending(store, keys.work_endings(spec.dataset.name), ending)
+        time.sleep(1.1)  # the api may know of it a second later
 
     return write
 
