@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
@@ -67,6 +67,7 @@ class Cluster:
         self.embedders = [f"embedder-{number}" for number in range(embedders)]
         self.scorers = [f"scorer-{number}" for number in range(scorers)]
         self.children: dict[str, Child] = {}
+        self._down: set[str] = set()
         self.proxy: Proxy | None = None
         self._stack, self._over = ExitStack(), threading.Event()
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
@@ -97,6 +98,16 @@ class Cluster:
         process = self.children[name].process
         if process is not None:
             process.send_signal(number)
+
+    @contextlib.contextmanager
+    def kept_down(self, name: str) -> Iterator[None]:
+        """Kill a process, and start it again only at the end of the block."""
+        self._down.add(name)
+        self.signal(name, SIGKILL)
+        try:
+            yield
+        finally:
+            self._down.discard(name)
 
     def pid(self, name: str) -> int:
         """Process id of a process as it runs now."""
@@ -186,7 +197,7 @@ class Cluster:
     def _supervise(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):
             for child in list(self.children.values()):
-                if child.ended() and not self._over.is_set():
+                if child.ended() and child.name not in self._down and not self._over.is_set():
                     child.signal_all(SIGKILL)  # what the dead one left behind, as a container would
                     child.restarts += 1
                     child.start()
