@@ -81,7 +81,7 @@ class Runner:
                 _log.info("%s was cancelled", step.name)
                 return False
             begun = Transition(state=State.RUNNING, at=now(), worker=worker_name(), step=step.part)
-            starts, history = self._board.begin(step.step, begun)
+            starts, history = self._board.begin(step.step, begun, lease.token)
             if len(history) > 1 and history[-2].state is State.RUNNING:  # the former start never told how it ended
                 self._meters.count("samesky_lease_takeovers_total")
             name = f"{lease.token:016d}-{uuid.uuid4().hex[:8]}"

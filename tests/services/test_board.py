@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 
 import pytest
 from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
 from services.board import Board
 from services.broker import EMBED, EMBED_PART, Sender
@@ -77,13 +82,35 @@ def test_queued_names_what_celery_has_waiting(board: Board, sender: Sender) -> N
     assert sorted(board.queued(EMBED)) == ["a:0", "a:1"]
 
 
+def running(at: str) -> Transition:
+    return Transition(state=State.RUNNING, at=at, worker="w")
+
+
 def test_starts_are_counted_until_forgotten(board: Board) -> None:
-    running = Transition(state=State.RUNNING, at="2026-01-01T00:00:00.000+00:00", worker="w")
-    assert [board.begin("step", running) for _ in range(3)] == [(n, (running,) * n) for n in (1, 2, 3)]
+    told = tuple(running(at) for at in ("10:00", "10:01", "10:02"))
+    counted = [board.begin("step", each, token) for token, each in enumerate(told, 1)]
+    assert counted == [(n, told[:n]) for n in (1, 2, 3)]
     assert board.starts("step") == 3
+    board.uncount("step", 2)
+    assert board.starts("step") == 2
     board.forget(["step"])
     assert board.histories(["step"]) == [()]
-    assert board.begin("step", running)[0] == 1
+    assert board.begin("step", told[0], 4)[0] == 1
+
+
+def test_a_redis_that_stands_still_makes_no_two_starts_of_one(redis: Redis, redis_url: str) -> None:
+    impatient = Redis.from_url(
+        redis_url, decode_responses=True, socket_timeout=0.3, retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3)
+    )
+    board = Board(impatient, lease_seconds=2)
+    board.ping()
+    server = int(redis.info()["process_id"])
+    os.kill(server, signal.SIGSTOP)
+    threading.Timer(1.2, os.kill, (server, signal.SIGCONT)).start()
+    assert board.begin("step", running("10:00"), 1) == (1, (running("10:00"),))
+    time.sleep(0.3)  # in which Redis does what it was sent before
+    assert board.starts("step") == 1
+    impatient.close()
 
 
 def test_rows_add_up_over_parts_and_restored_parts_do_not_count_for_the_rate(board: Board) -> None:
