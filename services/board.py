@@ -189,7 +189,7 @@ class Board:
     def starts(self, step: str) -> int:
         """How often `step` was begun."""
         with named_errors():
-            return cast("int", self._redis.scard(_starts_key(step)))
+            return int(self._redis.scard(_starts_key(step)))
 
     def histories(self, steps: Iterable[str]) -> list[tuple[Transition, ...]]:
         """What happened to each of `steps`, in order, as far as the board knows."""

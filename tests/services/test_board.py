@@ -10,10 +10,12 @@ import time
 import pytest
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from services.board import Board
 from services.broker import EMBED, EMBED_PART, Sender
+from services.redis_errors import named_errors
 from shared.contracts import Transition
 from shared.errors import BrokerUnavailable, LeaseLost
 from shared.states import State
@@ -138,3 +140,22 @@ def test_a_silent_redis_is_a_named_error() -> None:
     board = Board(Redis(port=1, socket_connect_timeout=0.2), lease_seconds=1)
     with pytest.raises(BrokerUnavailable, match="SAMESKY_REDIS_URL"):
         board.ping()
+
+
+def test_a_full_redis_is_one_that_is_away(board: Board, redis: Redis) -> None:
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(BrokerUnavailable, match="takes no writes"):
+            board.want("study", ["e"])
+        with pytest.raises(BrokerUnavailable, match="takes no writes"), board.leases.lease("step", "us"):
+            pytest.fail("a lease that was not given")
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("said", ["MISCONF Errors writing to the AOF file: No space left on device", "READONLY a copy"])
+def test_a_redis_that_takes_no_writes_is_one_that_is_away(redis: Redis, said: str) -> None:
+    with pytest.raises(BrokerUnavailable, match="takes no writes"), named_errors():
+        redis.eval(f"return redis.error_reply('{said}')", 0)
+    with pytest.raises(ResponseError, match="nonsense"), named_errors():
+        redis.eval("return redis.error_reply('ERR nonsense')", 0)
