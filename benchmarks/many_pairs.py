@@ -130,13 +130,15 @@ def measure(modalities: int, scorers: int, folder: Path) -> Seen:
     write_table(data, modalities, ROWS)
     settings = Settings.read({**os.environ, "SAMESKY_LOG_LEVEL": "warning"})
     seen = Seen()
-    with running(settings, folder / "run", embedders=1, scorers=scorers, any_port=True) as stack:
-        with Client(stack.api_url) as client:
-            began = time.monotonic()
-            huge = client.submit(make_study(data, modalities, title="huge", limit=HUGE_ROWS))
-            seen.accepted, seen.pairs = time.monotonic() - began, sum(huge.pairs.values())
-            _follow(client, huge.id, seen, data)
-            seen.seconds = time.monotonic() - began
+    with (
+        running(settings, folder / "run", embedders=1, scorers=scorers, any_port=True) as stack,
+        Client(stack.api_url) as client,
+    ):
+        began = time.monotonic()
+        huge = client.submit(make_study(data, modalities, title="huge", limit=HUGE_ROWS))
+        seen.accepted, seen.pairs = time.monotonic() - began, sum(huge.pairs.values())
+        _follow(client, huge.id, seen, data)
+        seen.seconds = time.monotonic() - began
     return seen
 
 

@@ -102,12 +102,13 @@ class Dispatcher:
 
     def missing(self, study: Study) -> Iterator[Step]:
         """Steps of a study that are wanted and can be done: scores first, since they finish something."""
-        scored = self._ledger.scored_of(study)
+        scored, whole = self._ledger.scored_of(study), self._ledger.whole_of(study)
         for score in self._ledger.scores(study):
-            if score.digest not in scored and self._ledger.ready(score) and not self._ledger.score_failure(score):
+            ready = score.pair.left.digest in whole and score.pair.right.digest in whole
+            if ready and score.digest not in scored and not self._ledger.score_failure(score):
                 yield score_step(score, study.id)
         for spec in study.embeddings:
-            if not self._ledger.whole(spec) and not self._ledger.embedding_failure(spec):
+            if spec.digest not in whole and not self._ledger.embedding_failure(spec):
                 yield from self._missing_parts(spec, study.id)
 
     def _missing_parts(self, spec: EmbeddingSpec, study: str) -> Iterator[Step]:

@@ -81,9 +81,11 @@ def get_pair(studies: Studies, study: str, score: str) -> Response:
 
 def list_pairs(studies: Studies, study: str, query: PageQuery) -> Response:
     """How each pair of a study stands, in the study's order."""
-    pairs = enumerate(studies.pairs(studies.find(study)))
-    page, following = cut_page(pairs, lambda pair: (pair[0],), limit=query.limit, cursor=query.cursor)
-    return page_response(Page[PairProgress], [pair for _, pair in page], following)
+    found = studies.find(study)
+    places, following = cut_page(
+        range(len(found.pairs)), lambda place: (place,), limit=query.limit, cursor=query.cursor
+    )
+    return page_response(Page[PairProgress], list(studies.pairs(found, places)), following)
 
 
 def list_study_scores(studies: Studies, study: str, query: TableQuery) -> Response:

@@ -115,7 +115,7 @@ def test_what_failed_is_not_sent_and_fails_its_pairs(
     ending = Ending(subject=spec.digest, label=spec.label, state=State.FAILED, at="now", worker="w", failure=failure)
     add_ending(store, keys.work_endings(spec.dataset.name), ending)
     assert dispatcher.release([study]) == 3
-    pair_failure = ledger.pair_failure(study.scores()[0])
+    pair_failure = ledger.pair_failures(study, set()).get(study.scores()[0].digest)
     assert pair_failure is not None
     assert spec.label in pair_failure.wrong
 
