@@ -96,6 +96,7 @@ class Seen:
     seconds: float = 0.0
     accepted: float = 0.0
     pairs: int = 0
+    scored: int = 0
 
     def look(self, api_url: str) -> None:
         """Look once at the processes that this one started, and at the queues."""
@@ -124,34 +125,34 @@ def _read_queues(api_url: str) -> dict[str, int]:
     return {line.split('"')[1]: int(float(line.rpartition(" ")[2])) for line in lines}
 
 
-def measure(modalities: int, scorers: int, folder: Path) -> Seen:
-    """Run the study to its end, and say what was seen."""
+def measure(modalities: int, scorers: int, folder: Path, seen: Seen) -> None:
+    """Run the study to its end, and write up what is seen."""
     data = folder / "data"
     write_table(data, modalities, ROWS)
-    settings = Settings.read({**os.environ, "SAMESKY_LOG_LEVEL": "warning"})
-    seen = Seen()
     with (
-        running(settings, folder / "run", embedders=1, scorers=scorers, any_port=True) as stack,
+        running(Settings.read(), folder / "run", embedders=1, scorers=scorers, any_port=True) as stack,
         Client(stack.api_url) as client,
     ):
         began = time.monotonic()
         huge = client.submit(make_study(data, modalities, title="huge", limit=HUGE_ROWS))
         seen.accepted, seen.pairs = time.monotonic() - began, sum(huge.pairs.values())
-        _follow(client, huge.id, seen, data)
-        seen.seconds = time.monotonic() - began
-    return seen
+        _follow(client, huge.id, seen, data, began)
 
 
-def _follow(client: Client, huge: str, seen: Seen, data: Path) -> None:
+def _follow(client: Client, huge: str, seen: Seen, data: Path, began: float) -> None:
     limits = itertools.count(HUGE_ROWS - 8)
     while True:
-        began = time.monotonic()
+        asked = time.monotonic()
         progress = client.status(huge)
-        seen.answers.append(time.monotonic() - began)
+        seen.answers.append(time.monotonic() - asked)
+        if not seen.seconds:
+            seen.scored = progress.pairs[State.DONE]
+        if progress.state.final and not seen.seconds:
+            seen.seconds = time.monotonic() - began
         if len(seen.smalls) < _smalls_due(progress):
             study = make_study(data, SMALL_MODALITIES, title="small", limit=next(limits))
-            began = time.monotonic()
-            seen.smalls.append(Small(client.submit(study).id, began))
+            asked = time.monotonic()
+            seen.smalls.append(Small(client.submit(study).id, asked))
         for small in seen.smalls:
             if small.ended is None:
                 small.look(client.status(small.id))
@@ -185,13 +186,16 @@ def show(seen: Seen, console: Console) -> bool:
         console.print(f"queue {queue}: at most {max(lengths)} messages; allowed {limit}")
     for small in seen.smalls:
         fine &= small.started is not None and small.started < _SECONDS_TO_START
-        console.print(f"small study: first step after {small.started:.1f} s, its end after {small.ended:.1f} s")
+        console.print(f"small study: first step after {_text(small.started)}, its end after {_text(small.ended)}")
     console.print(
-        f"{seen.pairs} pairs in {seen.seconds:.0f} s, {seen.pairs / seen.seconds:.1f} a second; "
-        f"accepted in {seen.accepted:.2f} s; GET of its progress {statistics.median(seen.answers):.2f} s, "
-        f"at most {max(seen.answers):.2f} s"
+        f"{seen.scored} of {seen.pairs} pairs scored in {_text(seen.seconds)}; accepted in {seen.accepted:.2f} s; "
+        f"GET of its progress {statistics.median(seen.answers):.2f} s, at most {max(seen.answers):.2f} s"
     )
     return fine
+
+
+def _text(seconds: float | None) -> str:
+    return f"{seconds:.1f} s" if seconds else "(not seen)"
 
 
 def main() -> None:
@@ -200,9 +204,14 @@ def main() -> None:
     parser.add_argument("--modalities", type=int, default=71, help="n gives 2 n embeddings, n (2 n - 1) pairs")
     parser.add_argument("--scorers", type=int, default=2)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="samesky-pairs-") as folder:
-        seen = measure(given.modalities, given.scorers, Path(folder))
-    raise SystemExit(0 if show(seen, Console()) else 1)
+    seen, fine = Seen(), False
+    try:
+        with tempfile.TemporaryDirectory(prefix="samesky-pairs-") as folder:
+            measure(given.modalities, given.scorers, Path(folder), seen)
+    finally:
+        if seen.answers:
+            fine = show(seen, Console())
+    raise SystemExit(0 if fine else 1)
 
 
 if __name__ == "__main__":

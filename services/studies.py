@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -22,13 +22,13 @@ from services.ledger import Ledger
 from services.metered_store import MeteredStore
 from services.meters import Meters
 from services.reopening import Reopening, ending_of
+from services.results import Results
 from shared import keys
-from shared.contracts import Contract, EmbeddingSpec, Failure, Manifest, ScoreRecord, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, Failure, ScoreRecord, ScoreSpec, Study
 from shared.endings import add_ending
 from shared.errors import AlreadyOver, BadRecord, BrokerUnavailable, StoreUnavailable, UnknownName
 from shared.planning import expand, refuse_unseen
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
-from shared.records import read_record
 from shared.requests import StudyRequest
 from shared.settings import Settings
 from shared.states import State, StateCounts, count, summarise
@@ -36,7 +36,6 @@ from shared.store import ObjectStore
 from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
-Record = TypeVar("Record", bound=Contract)
 Spec = TypeVar("Spec", EmbeddingSpec, ScoreSpec)
 
 
@@ -45,7 +44,7 @@ class Studies:
 
     def __init__(self, settings: Settings, store: ObjectStore, board: Board, sender: Sender) -> None:
         self._settings, self._store, self._board = settings, store, board
-        self._ledger = Ledger(store)
+        self._ledger, self.results = Ledger(store), Results(store)
         self._dispatcher = Dispatcher(self._ledger, board, sender, limit=settings.release_limit)
 
     @classmethod
@@ -254,33 +253,14 @@ class Studies:
         garbage = Garbage(self._store, self._ledger, self._board)
         return garbage.remove() if remove else garbage.find()
 
-    def scores(self, study: Study) -> Sequence[ScoreRecord]:
-        """The scores of a study that exist."""
+    def scored(self, study: Study) -> Sequence[ScoreSpec]:
+        """Those scores of a study that exist, in the order of its pairs."""
         there = self._ledger.scored_of(study)
-        records = (self._ledger.record(spec) for spec in self._ledger.scores(study) if spec.digest in there)
-        return [record for record in records if record]
+        return [spec for spec in self._ledger.scores(study) if spec.digest in there]
 
-    def all_scores(self, dataset: str | None = None) -> Iterator[ScoreRecord]:
-        """Every score in the store, of one dataset or of all, in the order of their keys."""
-        for key in self._store.keys(keys.of_dataset(keys.SCORES, dataset)):
-            record = self._read(key, ScoreRecord) if keys.is_score(key) else None
-            if record:
-                yield record
-
-    def all_embeddings(self, dataset: str | None = None) -> Iterator[Manifest]:
-        """Every whole embedding in the store, of one dataset or of all, in the order of their keys."""
-        for key in self._store.keys(keys.of_dataset(keys.EMBEDDINGS, dataset)):
-            manifest = self._read(key, Manifest) if keys.is_manifest(key) else None
-            if manifest:
-                yield manifest
-
-    def _read(self, key: str, kind: type[Record]) -> Record | None:
-        """A record for a list; one that cannot be read is logged and left out, so that it spoils no other."""
-        try:
-            return read_record(self._store, key, kind)
-        except BadRecord as error:
-            _log.error("left out of the list: %s", error)
-            return None
+    def scores(self, wanted: Iterable[ScoreSpec]) -> Sequence[ScoreRecord]:
+        """The records of those of `wanted` that exist. Raises BadRecord."""
+        return [record for record in map(self._ledger.record, wanted) if record]
 
     def missing(self) -> Sequence[str]:
         """What this installation lacks to take studies: `redis`, `store`. Empty when it is ready."""
