@@ -65,6 +65,10 @@ class Board:
         """
         return [message["headers"]["id"] for message in self.queued_messages(queue)]
 
+    def queued_for(self, queue: str, study_id: str) -> int:
+        """How many messages wait in `queue` on account of a study."""
+        return sum(message["headers"].get("study") == study_id for message in self.queued_messages(queue))
+
     def queued_messages(self, queue: str) -> list[dict[str, Any]]:
         """The messages that wait in `queue`, as Celery wrote them; `headers.sent_at` is when (Unix seconds)."""
         with named_errors(), self._redis.pipeline(transaction=False) as pipe:
