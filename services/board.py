@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 from redis import Redis
 from redis.client import Pipeline
 
-from services.broker import Delivery, queue_lists
+from services.broker import PRIORITIES, Delivery, queue_lists
 from services.connection import connect, connect_briefly
 from services.leases import Leases, lease_key
 from services.redis_errors import named_errors
@@ -34,6 +34,14 @@ class RowsDone(NamedTuple):
 
     rows: int
     rate: float | None
+
+
+class Waiting(NamedTuple):
+    """A message that waits in a queue. place: the Redis list it lies in. raw: as Celery wrote it."""
+
+    place: str
+    priority: int
+    raw: str
 
 
 class Board:
@@ -63,7 +71,22 @@ class Board:
         Reads kombu's own lists (kombu 5.7: JSON with `headers.id`), so that what is queued is never remembered
         beside the queue and cannot disagree with it.
         """
-        return [message["headers"]["id"] for message in self.queued_messages(queue)]
+        return list(self.waiting_steps(queue))
+
+    def waiting_steps(self, queue: str) -> dict[str, Waiting]:
+        """The messages that wait in `queue`, by the id of their step."""
+        places = queue_lists(queue)
+        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for place in places:
+                pipe.lrange(place, 0, -1)
+            found = list(zip(places, PRIORITIES, pipe.execute(), strict=True))
+        waiting = [Waiting(place, priority, raw) for place, priority, raws in found for raw in raws]
+        return {json.loads(each.raw)["headers"]["id"]: each for each in reversed(waiting)}
+
+    def withdraw(self, waiting: Waiting) -> bool:
+        """Take a message out of its queue; False when a worker was first."""
+        with named_errors():
+            return bool(self._redis.lrem(waiting.place, 1, waiting.raw))
 
     def queued_for(self, queue: str, study_id: str) -> int:
         """How many messages wait in `queue` on account of a study."""
@@ -212,6 +235,13 @@ class Board:
             pipe.hset(key, mapping=values)
             pipe.expire(key, _KEPT_SECONDS)
             pipe.execute()
+
+    def forget_rows(self, embeddings: Iterable[str]) -> None:
+        """Forget the rows done of some embeddings, whose parts were taken back."""
+        names = [_rows_key(embedding) for embedding in embeddings]
+        if names:
+            with named_errors():
+                self._redis.delete(*names)
 
     def restore_rows(self, embedding: str, rows_by_part: Mapping[int, int]) -> None:
         """Write up parts that were whole before this board knew of them; they do not count for the rate."""

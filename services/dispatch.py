@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from services.board import Board
 from services.broker import EMBED, EMBED_PART, PRIORITIES, SCORE, SCORE_PAIR, Sender
 from services.failures import now, worker_name
+from services.leases import manifest_step_id
 from services.ledger import Ledger
 from shared.contracts import EmbeddingSpec, ScoreSpec, Study, Transition
 from shared.embeddings import list_parts, read_receipts
@@ -75,31 +76,41 @@ class Dispatcher:
         """Send those steps that are not queued, running or resting, as far as the queues have room; how many.
 
         wanted: for each study its missing steps, in the order of their use. Studies take turns, and the first
-        steps of each have the highest priority, and find room in a full queue. after: how many missing steps of the
-        study come before those that are given; its first ones are favoured once, not at every call.
+        steps of each have the highest priority, and find room in a full queue; those that became the first while they
+        waited are moved ahead. after: how many missing steps of the study come before those that are given; its first
+        ones are favoured once, not at every call.
         """
-        queued = {queue: set(self._board.queued(queue)) for queue in (EMBED, SCORE)}
-        sent = 0
+        queued = {queue: self._board.waiting_steps(queue) for queue in (EMBED, SCORE)}
+        room = {queue: self._limit - len(waiting) for queue, waiting in queued.items()}
+        sent, seen = 0, set[str]()  # two studies may want the same step
         for batch in _batches(_in_turn([_ranked(steps, self._limit, after) for steps in wanted]), _BATCH):
-            free = self._free(batch, queued)
-            self._board.note({step.id: _queued() for step, _ in free})
-            for step, rank in free:
-                priority = Ranked(step, rank).priority
-                self._sender.send(step.task, step.queue, step.message, message_id=step.id, priority=priority)
-            sent += len(free)
+            ids = [step.id for step, _ in batch]
+            busy = self._board.running(ids) | self._board.resting(ids)
+            free: list[Ranked] = []
+            for ranked in batch:
+                step, first = ranked.step, ranked.rank < _RANKS[0]
+                waiting = queued[step.queue].get(step.id)
+                if step.id in seen:
+                    continue
+                seen.add(step.id)
+                if waiting is not None:
+                    if first and waiting.priority > ranked.priority and self._board.withdraw(waiting):
+                        self._send(ranked)
+                elif step.id not in busy and (room[step.queue] > 0 or first):
+                    free.append(ranked)
+                    room[step.queue] -= 1
+            sent += self._send_new(free)
         return sent
 
-    def _free(self, batch: Sequence[Ranked], queued: dict[str, set[str]]) -> list[Ranked]:
-        ids = [step.id for step, _ in batch]
-        busy = self._board.running(ids) | self._board.resting(ids)
-        free = []
-        for step, rank in batch:
-            waiting = queued[step.queue]
-            room = len(waiting) < self._limit or rank < _RANKS[0]
-            if room and step.id not in waiting and step.id not in busy:
-                free.append(Ranked(step, rank))
-                waiting.add(step.id)
-        return free
+    def _send_new(self, free: Sequence[Ranked]) -> int:
+        self._board.note({step.id: _queued() for step, _ in free})
+        for ranked in free:
+            self._send(ranked)
+        return len(free)
+
+    def _send(self, ranked: Ranked) -> None:
+        step = ranked.step
+        self._sender.send(step.task, step.queue, step.message, message_id=step.id, priority=ranked.priority)
 
     def missing(self, study: Study) -> Iterator[Step]:
         """Steps of a study that are wanted and can be done: scores first, since they finish something."""
@@ -114,8 +125,10 @@ class Dispatcher:
 
     def _missing_parts(self, spec: EmbeddingSpec, study: str) -> Iterator[Step]:
         stored = list_parts(self._ledger.store, spec)
-        if len(stored) >= spec.parts():  # and yet no manifest: look which receipts are of use
-            stored = set(read_receipts(self._ledger.store, spec))
+        if len(stored) >= spec.parts():  # and yet no manifest
+            if self._board.running([manifest_step_id(spec.digest)]):
+                return
+            stored = set(read_receipts(self._ledger.store, spec))  # which of them are of use
         self._board.restore_rows(spec.digest, {index: _rows_of(spec, index) for index in stored})
         missing = [index for index in range(spec.parts()) if index not in stored]
         # Every part there but no manifest: its last worker died between the two. Any part's step ends with it.

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+from contextlib import suppress
 
 from billiard import active_children
 
@@ -36,7 +37,8 @@ def _watch(heart: Heart, board: Board, seconds: float) -> None:
         if heart.age() > seconds and answering_for > seconds:
             _log.critical("the worker's heart has not beaten for %.0f s: it ends itself", heart.age())
             for child in active_children():
-                os.kill(child.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
             os._exit(EXIT_STATUS)
 
 

@@ -22,8 +22,8 @@ from shared.store import ObjectStore
 _log = logging.getLogger(__name__)
 
 
-def job_history(store: ObjectStore, board: Board, spec: EmbeddingSpec) -> list[Transition]:
-    """All that happened to a job, oldest first."""
+def job_history(store: ObjectStore, board: Board, spec: EmbeddingSpec, study_id: str) -> list[Transition]:
+    """All that happened to a job, and to the study that asks, oldest first."""
     try:
         manifest = read_manifest(store, spec)
     except BadRecord as error:
@@ -34,20 +34,23 @@ def job_history(store: ObjectStore, board: Board, spec: EmbeddingSpec) -> list[T
     steps = [part_step_id(spec.digest, index) for index in range(spec.parts()) if index not in stored]
     found = [transition for part in parts for transition in part.history]
     found += _ended(store, keys.work_endings(spec.dataset.name), spec.digest)
+    found += _ended(store, keys.study_endings(), study_id)
     return _in_order([*found, *_under_way(board, steps)])
 
 
-def pair_history(store: ObjectStore, board: Board, spec: ScoreSpec) -> list[Transition]:
-    """All that happened to a pair, oldest first."""
+def pair_history(store: ObjectStore, board: Board, spec: ScoreSpec, study_id: str) -> list[Transition]:
+    """All that happened to a pair, and to the study that asks, oldest first."""
     record = read_record(store, keys.score(spec), ScoreRecord)
     found = list(record.history) if record else _under_way(board, [spec.digest])
-    return _in_order([*found, *_ended(store, keys.work_endings(spec.pair.left.dataset.name), spec.digest)])
+    found += _ended(store, keys.work_endings(spec.pair.left.dataset.name), spec.digest)
+    return _in_order([*found, *_ended(store, keys.study_endings(), study_id)])
 
 
 def _ended(store: ObjectStore, prefix: str, work: str) -> list[Transition]:
     found: list[Transition] = []
     for ending in read_endings(store, prefix, work):
-        found += ending.history or (Transition(state=ending.state, at=ending.at, worker=ending.worker),)
+        asked = Transition(state=ending.state, at=ending.at, worker=ending.worker, why="asked for")
+        found += ending.history or (asked,)
     return found
 
 

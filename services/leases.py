@@ -44,7 +44,7 @@ redis.call('SET', KEYS[1], ARGV[4] .. ' ' .. ARGV[2], 'PX', ARGV[1])
 redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[3])
 return 1
 """
-# KEYS: the lease. ARGV: how its value ends, the empty token for any.
+# KEYS: the lease. ARGV: how the value of the one to end must end: `<token> <holder>`, or ` <holder>` for any token.
 _END = """
 local held = redis.call('GET', KEYS[1])
 if held and string.sub(held, -string.len(ARGV[1])) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -127,10 +127,10 @@ class Leases:
         with named_errors():
             return bool(self._hold(keys=_keys(step), args=[self._ms(), holder, _KEPT_MS, token]))
 
-    def end(self, step: str, ending: str) -> bool:
-        """End the lease on `step` if its value, `<token> <holder>`, ends so; whether it did."""
+    def end(self, step: str, holder: str) -> bool:
+        """End the lease on `step` if its value, `<token> <holder>`, ends with `holder`; whether it did."""
         with named_errors():
-            return bool(self._end(keys=[lease_key(step)], args=[ending]))
+            return bool(self._end(keys=[lease_key(step)], args=[holder]))
 
     def _ms(self) -> int:
         return int(self.seconds * 1000)

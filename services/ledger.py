@@ -220,7 +220,7 @@ class Ledger:
 
     def study_ids(self) -> Iterator[str]:
         """Ids of all accepted studies."""
-        return map(keys.study_id, self.store.keys(keys.STUDIES))
+        return (keys.study_id(key) for key in self.store.keys(keys.STUDIES) if keys.is_study(key))
 
 
 def _remember(memory: OrderedDict[str, T], name: str, value: T, most: int = _REMEMBERED) -> None:

@@ -10,6 +10,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Sequence
 
 from services.board import Board
 from services.broker import Sender, make_app
@@ -22,7 +23,7 @@ from services.meters import Meters
 from services.presence import SILENCE_SECONDS, Presence
 from services.startup import wait_for_services
 from shared.contracts import Study
-from shared.errors import BadRecord, BrokerUnavailable, StoreUnavailable
+from shared.errors import BadRecord, SameSkyError, UnknownName
 from shared.log import configure
 from shared.settings import Settings
 from shared.stores import open_store
@@ -38,37 +39,48 @@ class Reconciler:
     def __init__(self, ledger: Ledger, board: Board, dispatcher: Dispatcher) -> None:
         self._ledger, self._board, self._dispatcher = ledger, board, dispatcher
         self._complete: set[str] = set()
+        self._marked: set[str] = set()
 
     def look(self) -> int:
-        """One look; how many steps were sent. Raises BrokerUnavailable, StoreUnavailable."""
+        """One look; how many steps were sent. Raises BrokerUnavailable, and what the store raises."""
         if self._ledger.keep_up(self._board):
             self._complete.clear()
+            self._marked.clear()
         self._ledger.refresh()
-        open_studies = []
-        for study_id in self._ledger.study_ids():
-            if study_id in self._complete:
-                continue
-            study = self._read(study_id)
-            if study is None:
-                continue
-            self._board.allow(self._ledger.works(study))  # a cancellation may have crossed with its acceptance
+        studies = [study for study_id in self._ledger.study_ids() if (study := self._read(study_id))]
+        cancelled = [study for study in studies if self._ledger.cancelled(study.id)]
+        wanted = [study for study in studies if not self._ledger.cancelled(study.id)]
+        self._mark(cancelled, wanted)
+        for study in wanted:
             self._board.want(study.id, (spec.digest for spec in study.embeddings))
-            open_studies.append(study)
-        return self._dispatcher.release(open_studies)
+        return self._dispatcher.release(wanted)
 
     def _read(self, study_id: str) -> Study | None:
-        """An open study; None for one that is complete or cancelled, or cannot be read."""
+        """A study; None for one that is complete, or cannot be read."""
+        if study_id in self._complete:
+            return None
         try:
             study = self._ledger.study(study_id)
-        except BadRecord as error:
+        except (BadRecord, UnknownName) as error:  # it cannot be read, or was removed a moment ago
             _log.error("study left out: %s", error)
-            return None
-        if self._ledger.cancelled(study_id):
             return None
         if self._dispatcher.complete(study):
             self._complete.add(study_id)
             return None
         return study
+
+    def _mark(self, cancelled: Sequence[Study], wanted: Sequence[Study]) -> None:
+        """Let steps of what is wanted begin, and none of what only cancelled studies want.
+
+        The api does it at once; here it is made good where a cancellation and a look or an acceptance crossed.
+        """
+        allowed = {work for study in wanted for work in self._ledger.works(study)}
+        self._board.allow(allowed)
+        self._marked &= {study.id for study in cancelled}
+        for study in cancelled:
+            if study.id not in self._marked:
+                self._board.cancel(work for work in self._ledger.works(study) if work not in allowed)
+                self._marked.add(study.id)
 
 
 def run(settings: Settings) -> None:
@@ -96,7 +108,7 @@ def run(settings: Settings) -> None:
             # Looks that cost much keep their distance, however often somebody asks for one.
             over.wait(max(_LEAST_PAUSE_SECONDS, 2 * (time.monotonic() - started)))
             _wait_for_nudge(board, over, started + settings.reconcile_seconds)
-        except (BrokerUnavailable, StoreUnavailable) as error:
+        except SameSkyError as error:  # credentials that ran out come back too
             _log.warning("will look again: %s", error)
             over.wait(_PAUSE_SECONDS)
     presence.say_gone("reconciler", worker_name())

@@ -9,10 +9,10 @@ from services.dispatch import part_step_id
 from services.failures import now, worker_name
 from services.ledger import Ledger
 from shared import keys
-from shared.contracts import Ending, Failure, Study
+from shared.contracts import Ending, Failure, ScoreSpec, Study
 from shared.embeddings import discard_damaged, read_receipts, revoke_damaged
 from shared.endings import add_ending
-from shared.errors import BrokerUnavailable, Corrupt, error_kinds
+from shared.errors import BadRecord, BrokerUnavailable, Corrupt, error_kinds
 from shared.states import State
 from shared.store import ObjectStore
 
@@ -50,6 +50,33 @@ class Reopening:
             _log.warning("%s; starts are counted on from where they were", error)
         return len(failures)
 
+    def take_back_scores(self, study: Study) -> None:
+        """Remove those scores of a study that cannot be read, so that they are made again."""
+        there = self._ledger.scored_of(study)
+        taken_back = False
+        for score in self._ledger.scores(study):
+            if score.digest in there and not self._is_sound(score):
+                self._store.delete(keys.score(score))
+                taken_back = True
+        if taken_back:
+            self._begin_epoch(study)
+
+    def _is_sound(self, score: ScoreSpec) -> bool:
+        try:
+            self._ledger.record(score)
+        except BadRecord as error:
+            _log.warning("a score will be made again: %s", error)
+            return False
+        return True
+
+    def _begin_epoch(self, study: Study) -> None:
+        self._ledger.forget()
+        try:
+            self._board.begin_epoch()
+            self._board.forget_rows(spec.digest for spec in study.embeddings if not self._ledger.whole(spec))
+        except BrokerUnavailable as error:
+            _log.warning("%s; restart the services, so that they forget what was taken back", error)
+
     def _failures(self, study: Study) -> dict[str, tuple[Failure, str]]:
         """What failed of itself, by digest."""
         found: dict[str, tuple[Failure, str]] = {}
@@ -75,11 +102,7 @@ class Reopening:
         for spec in study.embeddings:
             if spec not in revoked and not self._ledger.whole(spec):
                 discard_damaged(self._store, spec, read_receipts(self._store, spec).values())
-        self._ledger.forget()
-        try:
-            self._board.begin_epoch()
-        except BrokerUnavailable as error:
-            _log.warning("%s; restart the services, so that they forget what was taken back", error)
+        self._begin_epoch(study)
 
 
 def ending_of(subject: str, label: str, state: State) -> Ending:

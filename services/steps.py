@@ -164,8 +164,8 @@ def _stopped(step: StepWork, times: int, attempt: Attempt) -> Stopped:
     whys = [transition.why for transition in attempt.history if transition.state is State.QUEUED and transition.why]
     last = f"; last: {whys[-1]}" if whys else ""
     return Stopped(
-        f"{step.name} ended its worker, or ran past its limit, {times} times{last}",
-        "work that ends",
+        f"{step.name} was begun {times} times, and never came to an end{last}",
+        "work that ends, and does not end its worker",
         "see the worker's log; more memory, or a smaller SAMESKY_BATCH, may help",
     )
 

@@ -92,12 +92,14 @@ class Studies:
             self._board.want(study.id, (spec.digest for spec in study.embeddings))
             self._dispatcher.release([study])
 
-    def retry(self, study: Study) -> int:
+    def retry(self, study: Study, *, mend: bool = False) -> int:
         """Take up again what failed in a study, or was cancelled; how many jobs and pairs had failed.
 
-        What the store has lost or altered is made again, its sound parts kept.
+        What the store has lost or altered is made again, its sound parts kept. mend: read all scores through too.
         """
         again = Reopening(self._store, self._ledger, self._board)
+        if mend:
+            again.take_back_scores(study)
         reopened = again.reopen(study)
         self._take_up(study)
         return reopened
@@ -237,14 +239,14 @@ class Studies:
         """One job of a study, with its history. embedding: its digest. Raises UnknownName."""
         spec = _find(study.embeddings, embedding, "job")
         progress = next(job for job in self.jobs(study) if job.embedding == embedding)
-        return JobDetail(job=progress, history=tuple(job_history(self._store, self._board, spec)))
+        return JobDetail(job=progress, history=tuple(job_history(self._store, self._board, spec, study.id)))
 
     def pair(self, study: Study, score: str) -> PairDetail:
         """One pair of a study, with its history. score: digest of the score wanted. Raises UnknownName."""
         wanted = self._ledger.scores(study)
         spec = _find(wanted, score, "pair")
         (progress,) = self.pairs(study, [wanted.index(spec)])
-        return PairDetail(pair=progress, history=tuple(pair_history(self._store, self._board, spec)))
+        return PairDetail(pair=progress, history=tuple(pair_history(self._store, self._board, spec, study.id)))
 
     def garbage(self, *, remove: bool) -> Sequence[str]:
         """The keys of objects that nothing names any more, which are removed if so asked. Raises BrokerUnavailable."""
@@ -257,8 +259,16 @@ class Studies:
         return [spec for spec in self._ledger.scores(study) if spec.digest in there]
 
     def scores(self, wanted: Iterable[ScoreSpec]) -> Sequence[ScoreRecord]:
-        """The records of those of `wanted` that exist. Raises BadRecord."""
-        return [record for record in map(self._ledger.record, wanted) if record]
+        """The records of those of `wanted` that exist, and can be read."""
+        records = []
+        for spec in wanted:
+            try:
+                record = self._ledger.record(spec)
+            except BadRecord as error:
+                _log.error("left out of the list: %s", error)
+                continue
+            records += [record] if record else []
+        return records
 
     def missing(self) -> Sequence[str]:
         """What this installation lacks to take studies: `redis`, `store`. Empty when it is ready."""

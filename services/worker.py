@@ -20,6 +20,7 @@ from services.broker import Delivery, make_app
 from services.failures import worker_name
 from services.heart import watch_heart
 from services.heartbeat_step import beat_while_consuming, call_while_consuming
+from services.leases import manifest_step_id
 from services.meters import Meters
 from services.presence import Presence
 from services.startup import wait_for_services
@@ -73,7 +74,8 @@ def _leave_lost(board: Board, step: str, error: BaseException, settings: Setting
     )
     _log.error("step %s: %s", step, why)
     try:
-        board.leases.end(step, f" {worker_name()}")
+        for held in (step, manifest_step_id(step.partition(":")[0])):
+            board.leases.end(held, f" {worker_name()}")
         (history,) = board.histories([step])
         # Celery 5.7 tells of a time limit twice; and a lease that ran out meanwhile may be another's now.
         if history and history[-1].state is State.RUNNING and step not in board.running([step]):

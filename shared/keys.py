@@ -156,6 +156,11 @@ def study_id(key: str) -> str:
     return key.removeprefix(STUDIES).removesuffix(".json")
 
 
+def is_study(key: str) -> bool:
+    """Whether a key under STUDIES is a study's."""
+    return re.fullmatch(r"studies/[0-9a-f]{32}\.json", key) is not None
+
+
 def is_manifest(key: str) -> bool:
     """Whether a key under EMBEDDINGS is a manifest's."""
     return key.endswith("/manifest.json")

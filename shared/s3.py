@@ -19,6 +19,7 @@ from botocore.exceptions import (
     ClientError,
     HTTPClientError,
     IncompleteReadError,
+    ReadTimeoutError,
     ResponseStreamingError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _log = logging.getLogger(__name__)
-_CUT_SHORT = (IncompleteReadError, ResponseStreamingError)
+_CUT_SHORT = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _NO_ANSWER = (NoConnectionError, HTTPClientError, *_CUT_SHORT)
 _TRIES = 3
 _NOTHING_THERE = {"NoSuchKey", "404", "NotFound"}

@@ -58,7 +58,7 @@ def cancel_study(studies: Studies, study: str) -> Response:
 def retry_study(studies: Studies, study: str) -> Response:
     """Take up again what failed in a study, or was cancelled."""
     found = studies.find(study)
-    studies.retry(found)
+    studies.retry(found, mend=True)
     return json_response(studies.progress(found), 202)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from redis import Redis
 
 from services.board import Board
-from services.broker import EMBED, SCORE
+from services.broker import EMBED, SCORE, queue_lists
 from services.dispatch import Dispatcher, part_step, part_step_id
+from services.leases import manifest_step_id
 from services.ledger import Ledger
 from services.reconciler import Reconciler
+from services.reopening import ending_of
 from shared import keys
 from shared.contracts import Attempt, EmbeddingSpec, Ending, Failure, Scoring, Study
 from shared.embeddings import commit_manifest, read_receipts, store_part
@@ -105,6 +108,57 @@ def test_a_small_study_is_not_starved_by_a_huge_one(
     huge, small = make_study(rows=16_000), make_study(rows=40, seed=1)
     assert dispatcher.release([huge, small]) == 8
     assert sum(step.startswith(small.embeddings[0].digest) for step in board.queued(EMBED)) == 3
+
+
+def test_steps_that_became_the_first_while_they_waited_are_moved_ahead(
+    dispatcher: Dispatcher, board: Board, store: MemoryStore, redis: Redis, make_study: MakeStudy
+) -> None:
+    study = make_study(rows=160, part_rows=16)
+    spec = study.embeddings[0]
+    dispatcher.release([study])
+    assert [redis.llen(place) for place in queue_lists(EMBED)] == [2, 6, 0, 0]
+    redis.delete(queue_lists(EMBED)[0])  # its first two were taken, and done
+    store_parts(store, spec, 0, 1)
+    assert dispatcher.release([study]) == 2
+    waiting = board.waiting_steps(EMBED)
+    assert [waiting[part_step_id(spec.digest, index)].priority for index in range(2, 8)] == [0, 0, 3, 3, 3, 3]
+    assert sum(redis.llen(place) for place in queue_lists(EMBED)) == len(waiting) == 8
+
+
+def test_work_that_is_being_declared_whole_is_left_alone(
+    dispatcher: Dispatcher, board: Board, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    for spec in study.embeddings:
+        store_parts(store, spec, 0, 1, 2)
+    with board.leases.lease(manifest_step_id(study.embeddings[0].digest), "a worker"):
+        assert dispatcher.release([study]) == 1
+    assert dispatcher.release([study]) == 1
+
+
+def test_a_cancellation_that_crossed_with_a_look_is_made_good(
+    dispatcher: Dispatcher, board: Board, ledger: Ledger, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study, other = make_study(models=2), make_study()
+    for each in (study, other):
+        store.put(keys.study(each.id), each.to_json())
+    add_ending(store, keys.study_endings(), ending_of(study.id, "", State.CANCELLED))
+    reconciler = Reconciler(ledger, board, dispatcher)
+    reconciler.look()
+    marks = {spec.digest: board.cancelled(spec.digest) for spec in study.embeddings}
+    assert marks == {digest: digest not in {spec.digest for spec in other.embeddings} for digest in marks}
+    add_ending(store, keys.study_endings(), ending_of(study.id, "", State.QUEUED))
+    reconciler.look()
+    assert not any(board.cancelled(spec.digest) for spec in study.embeddings)
+
+
+def test_a_stray_file_among_the_studies_stops_nothing(
+    dispatcher: Dispatcher, board: Board, ledger: Ledger, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    study = make_study()
+    store.put(keys.study(study.id), study.to_json())
+    store.put("studies/notes.txt", b"somebody's")
+    assert Reconciler(ledger, board, dispatcher).look() == 6
 
 
 def test_what_failed_is_not_sent_and_fails_its_pairs(

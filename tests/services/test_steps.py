@@ -104,7 +104,7 @@ def test_work_that_kills_its_worker_is_stopped_and_the_last_reason_told(board: B
     failure = run(killing, board, store)
     assert failure is not None
     assert (failure.code, failure.attempts, killing.starts) == ("stopped", 3, 3)
-    assert failure.wrong.endswith("3 times; last: signal 9")
+    assert failure.wrong.endswith("begun 3 times, and never came to an end; last: signal 9")
 
 
 def test_work_that_has_failed_is_not_begun_until_it_is_asked_for_again(board: Board, store: MemoryStore) -> None:

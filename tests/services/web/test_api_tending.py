@@ -97,11 +97,32 @@ def test_a_damaged_embedding_is_made_again_when_its_study_is_retried(
     assert web.get(f"/v1/studies/{study.id}/jobs").json["items"][0]["state"] == "queued"
 
 
+def test_a_score_that_cannot_be_read_is_left_out_and_made_again_when_its_study_is_retried(
+    web: FlaskClient, accept: Callable[..., Study], finish: Callable[[Study], None], store: MemoryStore, board: Board
+) -> None:
+    study = accept()
+    finish(study)
+    (score,) = study.scores()
+    assert web.get(f"/v1/studies/{study.id}").json["state"] == "done"
+    store.put(keys.score(score), b"{half")
+    assert web.get(f"/v1/studies/{study.id}/scores").json["items"] == []
+    assert web.post(f"/v1/studies/{study.id}/retry").json["state"] == "running"
+    assert not store.exists(keys.score(score))
+    assert board.queued("score") == [score.digest]
+
+
+def test_a_job_tells_that_its_study_was_cancelled(web: FlaskClient, accept: Callable[..., Study]) -> None:
+    study = accept()
+    web.post(f"/v1/studies/{study.id}/cancel")
+    history = web.get(f"/v1/studies/{study.id}/jobs/{study.embeddings[0].digest}").json["history"]
+    assert (history[-1]["state"], history[-1]["why"]) == ("cancelled", "asked for")
+
+
 def test_the_history_of_what_is_under_way_is_told(api_url: str, accept: Callable[..., Study], board: Board) -> None:
     study = accept()
     spec, score = study.embeddings[0], study.scores()[0]
     running = Transition(state=State.RUNNING, at="2026-01-02T00:00:00.000+00:00", worker="w:1", step="part 0")
-    board.begin(part_step_id(spec.digest, 0), running)
+    board.begin(part_step_id(spec.digest, 0), running, token=7)
     with Client(api_url) as client:
         history = client.job(study.id, spec.digest).history
         assert running in history
