@@ -10,24 +10,20 @@ import logging
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from services.bench import Bench, edge
 from services.board import Board
 from services.broker import ANNOUNCE, EMBED, EMBED_PART, SCORE, Sender
 from services.dispatch import part_step_id
 from services.failures import parent_name
 from services.leases import Lease, manifest_step_id
 from services.messages import PartMessage, parse_message
-from services.metered_store import MeteredStore
-from services.meters import Meters
 from services.steps import StepWork
-from services.worker import delivery_of, edge, make_runner, make_worker_app, nudge_when_low, run_worker
+from services.worker import make_worker_app, run_worker
 from shared import keys
 from shared.contracts import Attempt, DatasetRef, EmbeddingSpec, ModelRef
 from shared.embeddings import read_manifest
 from shared.errors import BrokerUnavailable
-from shared.log import context
 from shared.settings import Settings
-from shared.store import ObjectStore
-from shared.stores import open_store
 
 if TYPE_CHECKING:
     from embedder.adapters.base import Adapter
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _settings = Settings.read()
+_bench = Bench(_settings, EMBED)
 app = make_worker_app(_settings, __name__)
 
 
@@ -43,8 +40,8 @@ def embed_part(self: Any, message: dict[str, Any]) -> None:
     """Make one part of an embedding; with the last part, its manifest."""
     with edge():
         asked = parse_message(PartMessage, message)
-        spec, index, store, board = asked.embedding, asked.part, _store(), _board()
-        if read_manifest(store, spec) is not None:
+        spec, index = asked.embedding, asked.part
+        if read_manifest(_bench.store, spec) is not None:
             return
         step = StepWork(
             part_step_id(spec.digest, index),
@@ -53,17 +50,14 @@ def embed_part(self: Any, message: dict[str, Any]) -> None:
             endings=keys.work_endings(spec.dataset.name),
             part=f"part {index}",
         )
-        runner = make_runner(board, store, _meters(), _settings)
-        with context(study=asked.study):
-            runner.run(step, partial(_make_part, spec, index), delivery_of(self, board))
-        nudge_when_low(board, EMBED, _settings)
+        _bench.run(self, asked.study, step, partial(_make_part, spec, index))
 
 
 def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) -> None:
     from embedder import pipeline
     from embedder.sources.opening import check_unchanged
 
-    board, store = _board(), _store()
+    board, store, meters = _bench.board, _bench.store, _bench.meters
     start, stop = spec.part_range(index)
 
     def before_store() -> None:
@@ -83,8 +77,8 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) 
     )
     _report(board, spec.digest, index, stop - start)
     if part.token == attempt.token:  # else it was stored before, and only the manifest was missing
-        _meters().count("samesky_rows_total", part.rows)
-        _meters().observe("samesky_part_seconds", part.seconds, model=spec.model.name)
+        meters.count("samesky_rows_total", part.rows)
+        meters.observe("samesky_part_seconds", part.seconds, model=spec.model.name)
         _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
     with board.leases.lease(manifest_step_id(spec.digest), parent_name()) as last:
         # One writer at a time, for stores that cannot say who was first. If the holder does not see this part yet,
@@ -119,21 +113,6 @@ def _source(dataset: DatasetRef) -> Source:
     from embedder.sources.opening import open_source
 
     return open_source(dataset, _settings)
-
-
-@lru_cache(maxsize=1)
-def _store() -> ObjectStore:
-    return MeteredStore(open_store(_settings), _meters())
-
-
-@lru_cache(maxsize=1)
-def _meters() -> Meters:
-    return Meters.open(_settings)
-
-
-@lru_cache(maxsize=1)
-def _board() -> Board:
-    return Board.open(_settings)
 
 
 def run(settings: Settings) -> None:

@@ -9,24 +9,21 @@ import logging
 from functools import lru_cache, partial
 from typing import Any
 
-from services.board import Board
+from services.bench import Bench, edge
 from services.broker import ANNOUNCE, SCORE, SCORE_PAIR, Sender
 from services.dispatch import Dispatcher, score_step
 from services.leases import Lease
 from services.ledger import Ledger
 from services.messages import Announcement, ScoreMessage, parse_message
-from services.metered_store import MeteredStore
-from services.meters import Meters
 from services.steps import StepWork
-from services.worker import delivery_of, edge, make_runner, make_worker_app, nudge_when_low, run_worker
+from services.worker import make_worker_app, run_worker
 from shared import keys
 from shared.contracts import Attempt, ScoreSpec
-from shared.log import context
 from shared.settings import Settings
-from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
 _settings = Settings.read()
+_bench = Bench(_settings, SCORE)
 app = make_worker_app(_settings, __name__)
 
 
@@ -34,20 +31,13 @@ app = make_worker_app(_settings, __name__)
 def score_pair(self: Any, message: dict[str, Any]) -> None:
     """Make one score, if both embeddings of the pair are whole."""
     with edge():
-        asked = parse_message(ScoreMessage, message)
-        spec, ledger, board = asked.score, _ledger(), _board()
+        asked, ledger = parse_message(ScoreMessage, message), _ledger()
+        spec = asked.score
         if ledger.scored(spec) or not ledger.ready(spec):
             return
-        step = StepWork(
-            spec.digest,
-            work=spec.digest,
-            label=spec.pair.label,
-            endings=keys.work_endings(spec.pair.left.dataset.name),
-        )
-        runner = make_runner(board, ledger.store, _meters(), _settings)
-        with context(study=asked.study):
-            runner.run(step, partial(_make_score, spec), delivery_of(self, board))
-        nudge_when_low(board, SCORE, _settings)
+        endings = keys.work_endings(spec.pair.left.dataset.name)
+        step = StepWork(spec.digest, work=spec.digest, label=spec.pair.label, endings=endings)
+        _bench.run(self, asked.study, step, partial(_make_score, spec))
 
 
 @app.task(name=ANNOUNCE)  # type: ignore[untyped-decorator]
@@ -57,7 +47,7 @@ def announce(message: dict[str, Any]) -> None:
 
     with edge():
         spec = parse_message(Announcement, message).embedding
-        ledger, board = _ledger(), _board()
+        ledger, board = _ledger(), _bench.board
         dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
         for study_id in board.wanted_by(spec.digest):
             completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
@@ -68,39 +58,29 @@ def announce(message: dict[str, Any]) -> None:
 def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
     from scorer.pipeline import score
 
-    store, threads = _ledger().store, _settings.threads
+    threads = _settings.threads
     record = score(
-        spec, store=store, threads=threads, attempt=attempt, before_commit=lease.check, on_table=_count_table
+        spec, store=_bench.store, threads=threads, attempt=attempt, before_commit=lease.check, on_table=_count_table
     )
-    _meters().observe("samesky_score_seconds", record.provenance.seconds)
+    _bench.meters.observe("samesky_score_seconds", record.provenance.seconds)
     values = ", ".join(f"{name} {result.value:.4f}" for name, result in record.metrics.items())
     _log.info("%s: %s of %d objects in %.1f s", spec.pair.label, values, record.objects, record.provenance.seconds)
 
 
 def _count_table(found: bool) -> None:
-    _meters().count(f"samesky_neighbour_cache_{'hits' if found else 'misses'}_total")
+    _bench.meters.count(f"samesky_neighbour_cache_{'hits' if found else 'misses'}_total")
 
 
 @lru_cache(maxsize=1)
 def _known() -> Ledger:
-    return Ledger(MeteredStore(open_store(_settings), _meters()))
+    return Ledger(_bench.store)
 
 
 def _ledger() -> Ledger:
     """What this process knows of finished work, unless somebody said that it may no longer be so."""
     ledger = _known()
-    ledger.keep_up(_board())
+    ledger.keep_up(_bench.board)
     return ledger
-
-
-@lru_cache(maxsize=1)
-def _meters() -> Meters:
-    return Meters.open(_settings)
-
-
-@lru_cache(maxsize=1)
-def _board() -> Board:
-    return Board.open(_settings)
 
 
 def run(settings: Settings) -> None:

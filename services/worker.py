@@ -7,16 +7,13 @@ past the step limit and is ended, the parent says so on the board at once: nobod
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery
 from celery.signals import setup_logging, task_failure
 
 from services.board import Board
-from services.broker import Delivery, make_app
+from services.broker import make_app
 from services.failures import worker_name
 from services.heart import watch_heart
 from services.heartbeat_step import beat_while_consuming, call_while_consuming
@@ -24,12 +21,11 @@ from services.leases import manifest_step_id
 from services.meters import Meters
 from services.presence import Presence
 from services.startup import wait_for_services
-from services.steps import Runner, leave
-from shared.errors import BrokerUnavailable, Retryable, SameSkyError
+from services.steps import leave
+from shared.errors import BrokerUnavailable
 from shared.log import configure
 from shared.settings import Settings
 from shared.states import State
-from shared.store import ObjectStore
 from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
@@ -85,36 +81,3 @@ def _leave_lost(board: Board, step: str, error: BaseException, settings: Setting
             board.nudge()
     except BrokerUnavailable as lost:
         _log.warning("%s; the lease will run out", lost)
-
-
-@contextmanager
-def edge() -> Iterator[None]:
-    """The edge of a task, beyond which nothing is raised: what could not be begun is logged, and the message is over.
-
-    What may pass later is sent again by the reconciler; a message that cannot be one of ours is refused for good.
-    """
-    try:
-        yield
-    except Retryable as error:
-        _log.warning("a message will be sent again: %s", error)
-    except SameSkyError as error:
-        _log.error("a message is refused: %s", error)
-
-
-def make_runner(board: Board, store: ObjectStore, meters: Meters, settings: Settings) -> Runner:
-    """What runs the steps of a worker with these settings."""
-    return Runner(board, store, meters, attempts=settings.attempts, rest_seconds=settings.rest_seconds)
-
-
-def delivery_of(task: Any, board: Board) -> Delivery:
-    """The delivery of the message that `task`, a bound Celery task, is working on."""
-    return board.delivery((task.request.properties or {}).get("delivery_tag"))
-
-
-def nudge_when_low(board: Board, queue: str, settings: Settings) -> None:
-    """Ask for more work when few messages wait, so that no worker stands idle until the reconciler's next look."""
-    try:
-        if board.waiting(queue) < settings.release_limit // 4:
-            board.nudge()
-    except BrokerUnavailable as error:
-        _log.info("%s", error)
