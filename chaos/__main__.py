@@ -44,7 +44,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=20, help="faults in each run")
     parser.add_argument("--store", choices=STORES, help="S3 server; without it, moto for even seeds, rclone for odd")
     parser.add_argument("--datasets", type=int, default=5, help="9 jobs and 15 pairs for each")
-    parser.add_argument("--attempts", type=int, default=4, help="starts of one step before it is failed")
+    parser.add_argument("--attempts", type=int, default=8, help="starts of one step before it is failed")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="for data, logs and the report")
     return parser.parse_args()
 

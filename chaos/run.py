@@ -49,7 +49,7 @@ class Plan:
     faults: int
     folder: Path
     datasets: int
-    attempts: int = 4
+    attempts: int = 8
 
     @property
     def data(self) -> Path:
