@@ -17,7 +17,7 @@ from chaos.faults import Fault, Kind, draw_schedule
 from chaos.injector import Deed, Injector
 from chaos.proxy import Entry
 from chaos.recovery import repeated, seconds_to_restart
-from chaos.report import Outcome
+from chaos.report import Outcome, write_outcome
 from chaos.traffic import made_parts, made_scores
 from chaos.watch import Holds, LeaseWatch
 from services.board import Board
@@ -43,13 +43,14 @@ class Plan:
     """What runs of several seeds have in common.
 
     folder: for data, logs and results. datasets: see `chaos.study`. attempts: starts of one step; more than the
-    default, since a kill is a start, and no innocent step may fail for having met three.
+    default, since a kill is a start, and no innocent step may fail for having met three. kinds: of faults.
     """
 
     faults: int
     folder: Path
     datasets: int
     attempts: int = 8
+    kinds: Collection[Kind] = frozenset(Kind)
 
     @property
     def data(self) -> Path:
@@ -69,7 +70,7 @@ def run_undisturbed(plan: Plan) -> ObjectStore:
 def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) -> Outcome:
     """Run one seed, and judge it. Its logs, requests and faults stay in a folder named by the seed."""
     began, folder = time.monotonic(), plan.folder / str(seed)
-    schedule = draw_schedule(seed, plan.faults, killable_s3=storage == "rclone")
+    schedule = draw_schedule(seed, plan.faults, _kinds(plan, storage))
     with (
         Cluster(folder, plan.data, storage, seed=seed, settings=_settings(plan)) as cluster,
         LeaseWatch(cluster.redis_url) as watch,
@@ -96,7 +97,7 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
     made = made_parts(entries) | made_scores(entries)
     done = [deed for deed in injector.deeds if deed.done]
     doubled = sum(breach.check in _DOUBLED for breach in breaches)
-    return Outcome(
+    outcome = Outcome(
         seed=seed,
         storage=storage,
         faults=dict(Counter(deed.fault.name for deed in done)),
@@ -105,11 +106,13 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
         lost=len(breaches) - doubled,
         doubled=doubled,
         repeated=repeated(made),
-        restarts=[round(each, 2) for each in seconds_to_restart(done, watch.holds, made)],
+        restarts=seconds_to_restart(done, watch.holds, made),
         processes=restarts,
         seconds=round(time.monotonic() - began, 1),
         breaches=[f"{breach.check}: {breach.what}" for breach in breaches],
     )
+    write_outcome(folder, outcome)
+    return outcome
 
 
 def judge(
@@ -138,6 +141,11 @@ def _check_starts(cluster: Cluster, plan: Plan, deeds: Sequence[Deed]) -> Iterat
     flushes = sum(deed.fault.kind is Kind.FLUSH_REDIS for deed in deeds)
     logs = [(cluster.folder / "logs" / f"{name}.log").read_text(errors="replace") for name in cluster.embedders]
     return verdict.check_starts(logs, plan.attempts * (1 + flushes))
+
+
+def _kinds(plan: Plan, storage: Storage) -> frozenset[Kind]:
+    """The kinds that this store can stand: moto keeps its objects in memory, and would lose them when killed."""
+    return frozenset(plan.kinds) - (set() if storage == "rclone" else {Kind.KILL_S3})
 
 
 def _settings(plan: Plan) -> dict[str, str]:

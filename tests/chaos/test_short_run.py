@@ -70,7 +70,7 @@ def test_a_short_run_keeps_every_promise(short_run: Path, history: History) -> N
     assert (report["all"]["lost"], report["all"]["doubled"]) == (0, 0)
     assert report["all"]["total"] >= 4
     assert report["all"]["steps"] == 27 + 15
-    assert "kept" in (short_run / "report.txt").read_text()
+    assert "kept" in (short_run / "report.md").read_text()
     assert history.checks() == set()
 
 
