@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
-from redis.retry import Retry
 
 from services.broker import Delivery, queue_lists
+from services.connection import connect, connect_briefly
 from services.leases import Leases, lease_key
 from services.redis_errors import named_errors
 from shared.contracts import Transition
-from shared.errors import BadSetting
 from shared.settings import Settings
 
 _KEPT_SECONDS = 7 * 24 * 3600
@@ -46,19 +44,12 @@ class Board:
         self.leases = Leases(redis, seconds=lease_seconds, patience=patience)
 
     @classmethod
-    def open(cls, settings: Settings) -> Board:
-        """The board of these settings. Nothing is sent yet. Raises BadSetting for a URL that cannot be one."""
-        try:
-            redis = Redis.from_url(
-                settings.redis_url,
-                decode_responses=True,
-                socket_timeout=_ANSWER_SECONDS,
-                socket_connect_timeout=5,
-                health_check_interval=15,
-                retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3),
-            )
-        except ValueError:  # neither shown nor chained: what it quotes of the URL may be a password
-            raise BadSetting("SAMESKY_REDIS_URL is no Redis URL", "redis://HOST:PORT/NUMBER") from None
+    def open(cls, settings: Settings, *, briefly: bool = False) -> Board:
+        """The board of these settings. Nothing is sent yet. briefly: keep nobody waiting for a silent Redis.
+
+        Raises BadSetting for a URL that cannot be one.
+        """
+        redis = connect_briefly(settings) if briefly else connect(settings, seconds=_ANSWER_SECONDS, retries=3)
         return cls(redis, lease_seconds=settings.lease_seconds, patience=settings.wait_seconds)
 
     def ping(self) -> None:

@@ -54,7 +54,7 @@ class Studies:
         return cls(
             settings,
             store,
-            Board.open(settings),
+            Board.open(settings, briefly=True),
             Sender(make_app(settings)),
         )
 
