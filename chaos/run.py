@@ -32,8 +32,8 @@ from shared.settings import Settings
 from shared.store import DirectoryStore, ObjectStore
 
 POISON = "fake-poison"
-_LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 300.0, 240.0, 60.0
-_PATIENCE_SECONDS, _LOOK_SECONDS = 4.0, 0.1
+_LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 600.0, 240.0, 60.0
+_PATIENCE_SECONDS, _LOOK_SECONDS = 8.0, 0.2
 _DOUBLED = ("one manifest", "one score")
 T = TypeVar("T")
 
@@ -160,16 +160,25 @@ def _find_garbage(cluster: Cluster, store: ObjectStore) -> list[str]:
 
 
 def _let_loose(injector: Injector, schedule: Sequence[Fault], share_done: Callable[[], float]) -> None:
-    """Do each fault when its share of the work is done, or when nothing has happened for a while."""
-    last, end = time.monotonic(), time.monotonic() + _LONGEST_WORK_SECONDS
+    """Do each fault when its share of the work is done, or when the work stands still; and let each meet something."""
+    end = time.monotonic() + _LONGEST_WORK_SECONDS
     for fault in schedule:
-        while (share := share_done()) < fault.share and time.monotonic() - last < _PATIENCE_SECONDS:
-            time.sleep(_LOOK_SECONDS)
-        if share >= 1 or time.monotonic() > end:
+        _watch_work(share_done, lambda share, fault=fault: share >= fault.share, end)  # type: ignore[misc]
+        if share_done() >= 1 or time.monotonic() > end:
             return
         injector.inject(fault)
-        last = time.monotonic()
         time.sleep(_LOOK_SECONDS)
+    _watch_work(share_done, lambda share: share >= 1 or all(deed.done for deed in injector.deeds), end)
+
+
+def _watch_work(share_done: Callable[[], float], enough: Callable[[float], bool], end: float) -> None:
+    """Return when enough of the work is done, when it has stood still for a while, or at the end."""
+    share, moved = share_done(), time.monotonic()
+    while not enough(share) and time.monotonic() < min(end, moved + _PATIENCE_SECONDS):
+        time.sleep(_LOOK_SECONDS)
+        former, share = share, share_done()
+        if share > former:
+            moved = time.monotonic()
 
 
 def _share_done(entries: Sequence[Entry], study: Study) -> float:
