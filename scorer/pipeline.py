@@ -73,7 +73,9 @@ def score(
         measured = {metric.name: metric.measure(comparison) for metric in metrics}
     before_commit()
     objects = write_objects(overlap.object_ids, measured)
-    store.put(keys.score_objects(spec), objects)
+    if not store.put_if_absent(keys.score_objects(spec), objects):
+        before_commit()  # a start that did not end left others; or a successor did, and they are not ours to replace
+        store.put(keys.score_objects(spec), objects)
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     record = ScoreRecord(
         spec=spec,

@@ -65,6 +65,10 @@ class Board:
         """
         return [message["headers"]["id"] for message in self.queued_messages(queue)]
 
+    def queued_for(self, queue: str, study_id: str) -> int:
+        """How many messages wait in `queue` on account of a study."""
+        return sum(message["headers"].get("study") == study_id for message in self.queued_messages(queue))
+
     def queued_messages(self, queue: str) -> list[dict[str, Any]]:
         """The messages that wait in `queue`, as Celery wrote them; `headers.sent_at` is when (Unix seconds)."""
         with named_errors(), self._redis.pipeline(transaction=False) as pipe:
@@ -145,15 +149,24 @@ class Board:
         """Those of `steps` that rest after an error."""
         return self._present(_rest_key, steps)
 
-    def begin(self, step: str, transition: Transition) -> tuple[int, tuple[Transition, ...]]:
-        """Count one more start of `step`, and note it; how many there were, and all that happened to the step."""
+    def begin(self, step: str, transition: Transition, token: int) -> tuple[int, tuple[Transition, ...]]:
+        """Count the start of `step` under the lease of `token`; how many there were, and all that happened to the step.
+
+        Starts are a set, not a sum: the client sends again what Redis was slow to answer, and Redis then does both.
+        """
         with named_errors(), self._redis.pipeline() as pipe:
-            pipe.incr(_starts_key(step))
+            pipe.sadd(_starts_key(step), token)
             pipe.expire(_starts_key(step), _KEPT_SECONDS)
             self._note(pipe, step, transition)
+            pipe.scard(_starts_key(step))
             pipe.lrange(_history_key(step), 0, -1)
-            starts, *_, history = pipe.execute()
+            *_, starts, history = pipe.execute()
         return int(starts), _parse(history)
+
+    def uncount(self, step: str, token: int) -> None:
+        """Do not count the start of `step` under the lease of `token`."""
+        with named_errors():
+            self._redis.srem(_starts_key(step), token)
 
     def note(self, transitions: Mapping[str, Transition]) -> None:
         """Note what happened to some steps."""
@@ -171,7 +184,7 @@ class Board:
     def starts(self, step: str) -> int:
         """How often `step` was begun."""
         with named_errors():
-            return int(cast("str | None", self._redis.get(_starts_key(step))) or 0)
+            return int(self._redis.scard(_starts_key(step)))
 
     def histories(self, steps: Iterable[str]) -> list[tuple[Transition, ...]]:
         """What happened to each of `steps`, in order, as far as the board knows."""
@@ -244,7 +257,8 @@ def _rows_done(fields: Mapping[str, str]) -> RowsDone:
 
 
 def _parse(entries: Iterable[str]) -> tuple[Transition, ...]:
-    return tuple(Transition.model_validate_json(entry) for entry in entries)
+    """Each transition once, though it was sent again."""
+    return tuple(Transition.model_validate_json(entry) for entry in dict.fromkeys(entries))
 
 
 def _rest_key(step: str) -> str:
@@ -252,7 +266,7 @@ def _rest_key(step: str) -> str:
 
 
 def _starts_key(step: str) -> str:
-    return f"samesky:starts:{step}"
+    return f"samesky:begun:{step}"
 
 
 def _history_key(step: str) -> str:

@@ -97,8 +97,11 @@ class Sender:
     def send(
         self, task: str, queue: str, message: dict[str, Any], *, message_id: str | None = None, priority: int = 0
     ) -> None:
-        """Send one JSON message; priority is one of PRIORITIES. Raises BrokerUnavailable."""
-        headers = {"sent_at": time.time()}
+        """Send one JSON message; priority is one of PRIORITIES. Raises BrokerUnavailable.
+
+        Its headers say when it was sent, and on whose account: `study`, where the message names one.
+        """
+        headers = {"sent_at": time.time(), "study": message.get("study")}
         try:
             self._app.send_task(
                 task, args=[message], queue=queue, task_id=message_id, priority=priority, headers=headers

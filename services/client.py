@@ -16,7 +16,7 @@ import httpx
 
 from services.field_errors import InvalidFields, validate
 from services.study_file import read_study_file
-from shared.errors import ApiUnavailable, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
+from shared.errors import ApiUnavailable, BadSetting, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.requests import StudyRequest
 from shared.settings import Settings
@@ -24,6 +24,7 @@ from shared.settings import Settings
 _SECONDS_BETWEEN_LOOKS = 0.5
 _PAGE = 1000
 _PATIENCE_SECONDS = 60.0
+_IDLE_SECONDS = 1.0  # the api closes an idle connection after 2 s: one of that age may be gone when it is used
 _JSON_TYPES = ("application/json", "application/problem+json")
 StudySource = StudyRequest | Mapping[str, Any] | str | os.PathLike[str]
 
@@ -33,7 +34,8 @@ class Client:
 
     url: where the api is; SAMESKY_API_URL unless given. token: what it bears; SAMESKY_TOKEN unless given, if any.
     transport: for tests, an httpx transport.
-    Any call may raise ApiUnavailable, or the `shared.errors` class that the api answered with.
+    Raises BadSetting for a url that cannot be one. Any call may raise ApiUnavailable, or the `shared.errors` class
+    that the api answered with.
     """
 
     def __init__(
@@ -42,15 +44,12 @@ class Client:
         settings = Settings.read()
         self.url = (url or settings.api_url).rstrip("/")
         bearing = token or settings.token
-        try:
-            base = httpx.URL(self.url)
-        except httpx.InvalidURL as error:
-            raise ApiUnavailable(f"{self.url} is not an address", "http://HOST:PORT") from error
         self._http = httpx.Client(
-            base_url=base,
+            base_url=_parse_address(self.url),
             headers={"Authorization": f"Bearer {bearing}"} if bearing else None,
             transport=transport,
             timeout=httpx.Timeout(120, connect=5),
+            limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
         )
 
     def __enter__(self) -> Self:
@@ -212,6 +211,16 @@ class Client:
         problem = self._json(response)
         kind = error_kinds().get(problem.get("code", ""), Unexpected)
         return kind(problem["detail"], problem.get("expected", ""), problem.get("remedy", ""))
+
+
+def _parse_address(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in ("http", "https") or not address.host:
+        raise BadSetting(f"{url!r:.200} is not the address of an api", "http://HOST:PORT", "see SAMESKY_API_URL")
+    return address
 
 
 def _study(study_id: str, part: str = "") -> str:

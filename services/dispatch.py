@@ -71,15 +71,16 @@ class Dispatcher:
         """Send missing steps of `studies`; how many. Small studies do not wait behind huge ones."""
         return self.send([self.missing(study) for study in studies])
 
-    def send(self, wanted: Sequence[Iterator[Step]]) -> int:
+    def send(self, wanted: Sequence[Iterator[Step]], *, after: int = 0) -> int:
         """Send those steps that are not queued, running or resting, as far as the queues have room; how many.
 
         wanted: for each study its missing steps, in the order of their use. Studies take turns, and the first
-        steps of each have the highest priority, and find room in a full queue.
+        steps of each have the highest priority, and find room in a full queue. after: how many missing steps of the
+        study come before those that are given; its first ones are favoured once, not at every call.
         """
         queued = {queue: set(self._board.queued(queue)) for queue in (EMBED, SCORE)}
         sent = 0
-        for batch in _batches(_in_turn([_ranked(steps, self._limit) for steps in wanted]), _BATCH):
+        for batch in _batches(_in_turn([_ranked(steps, self._limit, after) for steps in wanted]), _BATCH):
             free = self._free(batch, queued)
             self._board.note({step.id: _queued() for step, _ in free})
             for step, rank in free:
@@ -102,12 +103,13 @@ class Dispatcher:
 
     def missing(self, study: Study) -> Iterator[Step]:
         """Steps of a study that are wanted and can be done: scores first, since they finish something."""
-        scored = self._ledger.scored_of(study)
+        scored, whole = self._ledger.scored_of(study), self._ledger.whole_of(study)
         for score in self._ledger.scores(study):
-            if score.digest not in scored and self._ledger.ready(score) and not self._ledger.score_failure(score):
+            ready = score.pair.left.digest in whole and score.pair.right.digest in whole
+            if ready and score.digest not in scored and not self._ledger.score_failure(score):
                 yield score_step(score, study.id)
         for spec in study.embeddings:
-            if not self._ledger.whole(spec) and not self._ledger.embedding_failure(spec):
+            if spec.digest not in whole and not self._ledger.embedding_failure(spec):
                 yield from self._missing_parts(spec, study.id)
 
     def _missing_parts(self, spec: EmbeddingSpec, study: str) -> Iterator[Step]:
@@ -135,12 +137,12 @@ def _rows_of(spec: EmbeddingSpec, index: int) -> int:
     return max(0, stop - start)
 
 
-def _ranked(steps: Iterator[Step], limit: int) -> Iterator[Ranked]:
+def _ranked(steps: Iterator[Step], limit: int, after: int) -> Iterator[Ranked]:
     """The steps with their ranks, until enough of one queue are seen that no more of it could be sent now."""
     ranks: Counter[str] = Counter()
     for step in steps:
         if ranks[step.queue] < 2 * limit:
-            yield Ranked(step, ranks[step.queue])
+            yield Ranked(step, after + ranks[step.queue])
         elif step.queue == EMBED:  # parts come last: nothing else is to come
             return
         ranks[step.queue] += 1

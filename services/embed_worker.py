@@ -14,7 +14,7 @@ from services.board import Board
 from services.broker import ANNOUNCE, EMBED, EMBED_PART, SCORE, Sender
 from services.dispatch import part_step_id
 from services.failures import parent_name
-from services.leases import Lease
+from services.leases import Lease, manifest_step_id
 from services.messages import PartMessage, parse_message
 from services.metered_store import MeteredStore
 from services.meters import Meters
@@ -82,10 +82,11 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) 
         before_store=before_store,
     )
     _report(board, spec.digest, index, stop - start)
-    _meters().count("samesky_rows_total", part.rows)
-    _meters().observe("samesky_part_seconds", part.seconds, model=spec.model.name)
-    _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
-    with board.leases.lease(f"{spec.digest}:manifest", parent_name()) as last:
+    if part.token == attempt.token:  # else it was stored before, and only the manifest was missing
+        _meters().count("samesky_rows_total", part.rows)
+        _meters().observe("samesky_part_seconds", part.seconds, model=spec.model.name)
+        _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
+    with board.leases.lease(manifest_step_id(spec.digest), parent_name()) as last:
         # One writer at a time, for stores that cannot say who was first. If the holder does not see this part yet,
         # the reconciler finds every part there and no manifest, and sends one more step.
         if last is not None and pipeline.finish(spec, store, before_commit=last.check) is not None:

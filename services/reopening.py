@@ -27,6 +27,8 @@ class Reopening:
 
     def reopen(self, study: Study) -> int:
         """Open again what failed or was cancelled; how many jobs and pairs had failed."""
+        # Another process may have cancelled it, or taken damage back, a moment ago.
+        self._ledger.keep_up(self._board)
         self._ledger.refresh()
         if self._ledger.cancelled(study.id):
             add_ending(self._store, keys.study_endings(), ending_of(study.id, study.title or study.id, State.QUEUED))

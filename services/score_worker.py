@@ -61,7 +61,8 @@ def announce(message: dict[str, Any]) -> None:
         dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
         for study_id in board.wanted_by(spec.digest):
             completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
-            dispatcher.send([(score_step(score, study_id) for score in completed if not ledger.scored(score))])
+            steps = (score_step(score, study_id) for score in completed if not ledger.scored(score))
+            dispatcher.send([steps], after=board.queued_for(SCORE, study_id))
 
 
 def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from redis import Redis
@@ -25,9 +24,8 @@ from services.studies import Studies
 from shared import keys
 from shared.errors import BrokerUnavailable, SameSkyError
 from shared.packages import package_versions
-from shared.progress import JobProgress, PairProgress
 from shared.settings import Settings
-from shared.states import State, summarise
+from shared.states import State, StateCounts
 from shared.store import ObjectStore
 from shared.stores import open_store
 
@@ -35,15 +33,6 @@ _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 2.0  # an answer to /metrics is awaited for ten seconds, as a rule
 Levels = dict[str, dict[tuple[str, ...], float]]
 """Gauges: by name, by label values."""
-
-
-class StateCounts(NamedTuple):
-    """Jobs, pairs and studies by state, each once; rows that running jobs embed in a second, all together."""
-
-    jobs: Mapping[State, int]
-    pairs: Mapping[State, int]
-    studies: Mapping[State, int]
-    rows_per_second: float
 
 
 class Waiting(NamedTuple):
@@ -59,7 +48,7 @@ class Seeing:
     def __init__(self, studies: Studies, store: ObjectStore, redis: Redis) -> None:
         self._redis, self._store = redis, store
         self.meters, self.presence = Meters(redis), Presence(redis)
-        self._states = Refreshed(lambda: count_states(studies), every=15, patience=_PATIENCE_SECONDS, stale=300)
+        self._states = Refreshed(studies.count_states, every=15, patience=_PATIENCE_SECONDS, stale=300)
         self._store_up = Refreshed(self._ask_store, every=5, patience=_PATIENCE_SECONDS)
 
     @classmethod
@@ -123,29 +112,6 @@ def look_at_queue(redis: Redis, queue: str) -> Waiting:
     now = time.time()
     nexts = (json.loads(message)["headers"].get("sent_at", now) for message in answers[1::2] if message)
     return Waiting(sum(answers[::2]), max((max(0.0, now - sent_at) for sent_at in nexts), default=0.0))
-
-
-def count_states(studies: Studies) -> StateCounts:
-    """Every job and pair of every study, each counted once, however many studies want it."""
-    jobs: dict[str, JobProgress] = {}
-    pairs: dict[str, PairProgress] = {}
-    states: list[State] = []
-    for study in studies.list():
-        own_jobs, own_pairs = studies.jobs(study), studies.pairs(study)
-        states.append(summarise([job.state for job in own_jobs] + [pair.state for pair in own_pairs]))
-        jobs |= {job.embedding: job for job in own_jobs}
-        pairs |= {pair.score: pair for pair in own_pairs}
-    return StateCounts(
-        jobs=_by_state(job.state for job in jobs.values()),
-        pairs=_by_state(pair.state for pair in pairs.values()),
-        studies=_by_state(states),
-        rows_per_second=sum(job.rate or 0.0 for job in jobs.values()),
-    )
-
-
-def _by_state(states: Iterable[State]) -> dict[State, int]:
-    counted = Counter(states)
-    return {state: counted[state] for state in State}
 
 
 def _levels_of_states(counts: StateCounts) -> Levels:

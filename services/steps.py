@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from services.board import Board
@@ -17,7 +17,7 @@ from services.leases import Lease
 from services.meters import Meters
 from shared.contracts import Attempt, Ending, Transition
 from shared.endings import add_ending, has_failed
-from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped, StoreUnavailable, Unexpected
+from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped, Unexpected
 from shared.log import context
 from shared.states import State
 from shared.store import ObjectStore
@@ -66,8 +66,6 @@ class Runner:
             _log.warning("%s is left to another worker: %s", step.name, error)
         except BrokerUnavailable as error:
             _log.warning("%s will be tried again when Redis is back: %s", step.name, error)
-        except StoreUnavailable as error:
-            _log.warning("how %s ended could not be kept, so it will be tried again: %s", step.name, error)
         return True
 
     def _run_leased(self, step: StepWork, do: Callable[[Lease, Attempt], None], delivery: Delivery | None) -> bool:
@@ -83,8 +81,8 @@ class Runner:
                 _log.info("%s has failed already", step.name)
                 return False
             begun = Transition(state=State.RUNNING, at=now(), worker=worker_name(), step=step.part)
-            starts, history = self._board.begin(step.step, begun)
-            if len(history) > 1 and history[-2].state is State.RUNNING:  # the former start never told how it ended
+            starts, history = self._board.begin(step.step, begun, lease.token)
+            if _fell_silent(history[:-1]):
                 self._meters.count("samesky_lease_takeovers_total")
             name = f"{lease.token:016d}-{uuid.uuid4().hex[:8]}"
             attempt = Attempt(name=name, worker=worker_name(), token=lease.token, history=history)
@@ -110,8 +108,10 @@ class Runner:
             else:
                 _log.warning("%s will be tried again: %s", step.name, error, exc_info=_trace(error))
                 self._meters.count("samesky_step_retries_total", code=_code_of(error))
-                rest = self._rest_seconds * min(_LONGER ** (starts - 1), _LONGEST)
-                leave(self._board, step.step, why=str(error), part=step.part, rest=rest)
+                leave(self._board, step.step, why=str(error), part=step.part, rest=self._rest_after(starts))
+
+    def _rest_after(self, starts: int) -> int:
+        return self._rest_seconds * min(int(_LONGER ** (starts - 1)), _LONGEST)
 
     def _fail(self, step: StepWork, error: Exception, attempt: Attempt, starts: int) -> None:
         failure = describe_failure(error, work=step.work, label=step.label, attempts=min(starts, self._attempts))
@@ -125,9 +125,26 @@ class Runner:
             failure=failure,
             history=(*attempt.history, failed),
         )
-        add_ending(self._store, step.endings, ending)
-        self._board.forget([step.step])  # its history is in the ending now
+        try:
+            kept = add_ending(self._store, step.endings, ending)
+        except SameSkyError as refused:
+            self._leave_untold(step, attempt, refused)
+            return
+        if kept:
+            self._board.forget([step.step])  # its history is in the ending now
+        else:  # another part failed the job first; this one's end is on the board alone
+            self._board.note({step.step: failed})
         self._meters.count("samesky_steps_failed_total", code=failure.code)
+
+    def _leave_untold(self, step: StepWork, attempt: Attempt, refused: SameSkyError) -> None:
+        """Leave a step whose end the store did not take: it is not over, and the start does not count.
+
+        Else starts would add up for as long as the store is away, and the step be failed for them in the end.
+        """
+        _log.warning("how %s ended could not be kept, so it will be tried again: %s", step.name, refused)
+        self._board.uncount(step.step, attempt.token)
+        why = f"how it ended could not be kept: {refused}"
+        leave(self._board, step.step, why=why, part=step.part, rest=self._rest_after(self._attempts))
 
 
 def leave(board: Board, step: str, *, why: str, part: str, rest: int) -> None:
@@ -135,6 +152,12 @@ def leave(board: Board, step: str, *, why: str, part: str, rest: int) -> None:
     board.note({step: Transition(state=State.QUEUED, at=now(), worker=worker_name(), step=part, why=why)})
     if rest:
         board.rest(step, rest)
+
+
+def _fell_silent(history: Sequence[Transition]) -> bool:
+    """Whether the last start in `history` never told how it ended. That the step was sent again since tells nothing."""
+    told = [transition for transition in history if transition.state is not State.QUEUED or transition.why]
+    return bool(told) and told[-1].state is State.RUNNING
 
 
 def _stopped(step: StepWork, times: int, attempt: Attempt) -> Stopped:

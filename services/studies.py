@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -21,21 +22,20 @@ from services.ledger import Ledger
 from services.metered_store import MeteredStore
 from services.meters import Meters
 from services.reopening import Reopening, ending_of
+from services.results import Results
 from shared import keys
-from shared.contracts import Contract, EmbeddingSpec, Manifest, ScoreRecord, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, Failure, ScoreRecord, ScoreSpec, Study
 from shared.endings import add_ending
 from shared.errors import AlreadyOver, BadRecord, BrokerUnavailable, StoreUnavailable, UnknownName
 from shared.planning import expand, refuse_unseen
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
-from shared.records import read_record
 from shared.requests import StudyRequest
 from shared.settings import Settings
-from shared.states import State, summarise
+from shared.states import State, StateCounts, count, summarise
 from shared.store import ObjectStore
 from shared.stores import open_store
 
 _log = logging.getLogger(__name__)
-Record = TypeVar("Record", bound=Contract)
 Spec = TypeVar("Spec", EmbeddingSpec, ScoreSpec)
 
 
@@ -44,7 +44,7 @@ class Studies:
 
     def __init__(self, settings: Settings, store: ObjectStore, board: Board, sender: Sender) -> None:
         self._settings, self._store, self._board = settings, store, board
-        self._ledger = Ledger(store)
+        self._ledger, self.results = Ledger(store), Results(store)
         self._dispatcher = Dispatcher(self._ledger, board, sender, limit=settings.release_limit)
 
     @classmethod
@@ -136,7 +136,7 @@ class Studies:
     def progress(self, study: Study) -> StudyProgress:
         """How far a study is."""
         self._ledger.keep_up(self._board)
-        jobs, pairs = self.jobs(study), self.pairs(study)
+        jobs, pairs = self.jobs(study), [state for state, _ in self._stand(study)]
         done, rows = sum(job.rows_done for job in jobs), sum(job.rows for job in jobs)
         rates = [job.rate for job in jobs if job.rate and job.state is State.RUNNING]
         rate = sum(rates) if rates else None
@@ -144,14 +144,37 @@ class Studies:
             id=study.id,
             title=study.title,
             created_at=study.created_at,
-            state=summarise([job.state for job in jobs] + [pair.state for pair in pairs]),
+            state=summarise(itertools.chain((job.state for job in jobs), pairs)),
             simulated=any(spec.dataset.simulated for spec in study.embeddings),
-            jobs=_count(job.state for job in jobs),
-            pairs=_count(pair.state for pair in pairs),
+            jobs=count(job.state for job in jobs),
+            pairs=count(pairs),
             rows=rows,
             rows_done=done,
             rate=rate,
             seconds_left=(rows - done) / rate if rate else None,
+        )
+
+    def count_states(self) -> StateCounts:
+        """Every job and pair of every study, each counted once, however many studies want it."""
+        self._ledger.keep_up(self._board)
+        jobs: dict[str, JobProgress] = {}
+        pairs: dict[str, State] = {}
+        studies: list[State] = []
+        for study in self.list():
+            own_jobs = {job.embedding: job for job in self.jobs(study)}
+            own_pairs = {
+                spec.digest: state
+                for spec, (state, _) in zip(self._ledger.scores(study), self._stand(study), strict=True)
+            }
+            states = itertools.chain((job.state for job in own_jobs.values()), own_pairs.values())
+            studies.append(summarise(states))
+            jobs |= own_jobs
+            pairs |= own_pairs
+        return StateCounts(
+            jobs=count(job.state for job in jobs.values()),
+            pairs=count(pairs.values()),
+            studies=count(studies),
+            rows_per_second=sum(job.rate or 0.0 for job in jobs.values()),
         )
 
     def jobs(self, study: Study) -> Sequence[JobProgress]:
@@ -192,22 +215,23 @@ class Studies:
             failure=failure,
         )
 
-    def pairs(self, study: Study) -> Sequence[PairProgress]:
-        """How each pair of a study stands."""
-        scores = self._ledger.scores(study)
+    def pairs(self, study: Study, places: Sequence[int] | None = None) -> Sequence[PairProgress]:
+        """How pairs of a study stand: all of them, or those at these places in its order."""
+        scores, stand = self._ledger.scores(study), self._stand(study)
+        chosen = range(len(scores)) if places is None else places
+        return [_pair(scores[place], *stand[place]) for place in chosen]
+
+    def _stand(self, study: Study) -> Sequence[tuple[State, Failure | None]]:
+        """State of each pair of a study, in its order, and why it failed, if it did."""
+        scores, scored = self._ledger.scores(study), self._ledger.scored_of(study)
+        failures, cancelled = self._ledger.pair_failures(study, scored), self._ledger.cancelled(study.id)
         running: set[str] = set()
         with _without_redis("what is running is unknown"):
-            running = self._board.running(score.digest for score in scores)
-        scored, cancelled = self._ledger.scored_of(study), self._ledger.cancelled(study.id)
+            running = self._board.running(spec.digest for spec in scores if spec.digest not in scored)
         return [
-            self._pair(score, score.digest in scored, cancelled, running=score.digest in running) for score in scores
+            (_state(digest in scored, digest in failures, cancelled, digest in running), failures.get(digest))
+            for digest in (spec.digest for spec in scores)
         ]
-
-    def _pair(self, spec: ScoreSpec, scored: bool, cancelled: bool, *, running: bool) -> PairProgress:
-        failure = None if scored else self._ledger.pair_failure(spec)
-        state = _state(scored, failure is not None, cancelled, running)
-        pair = spec.pair
-        return PairProgress(score=spec.digest, label=pair.label, kind=pair.kind, state=state, failure=failure)
 
     def job(self, study: Study, embedding: str) -> JobDetail:
         """One job of a study, with its history. embedding: its digest. Raises UnknownName."""
@@ -217,8 +241,9 @@ class Studies:
 
     def pair(self, study: Study, score: str) -> PairDetail:
         """One pair of a study, with its history. score: digest of the score wanted. Raises UnknownName."""
-        spec = _find(self._ledger.scores(study), score, "pair")
-        progress = next(pair for pair in self.pairs(study) if pair.score == score)
+        wanted = self._ledger.scores(study)
+        spec = _find(wanted, score, "pair")
+        (progress,) = self.pairs(study, [wanted.index(spec)])
         return PairDetail(pair=progress, history=tuple(pair_history(self._store, self._board, spec)))
 
     def garbage(self, *, remove: bool) -> Sequence[str]:
@@ -226,33 +251,14 @@ class Studies:
         garbage = Garbage(self._store, self._ledger, self._board)
         return garbage.remove() if remove else garbage.find()
 
-    def scores(self, study: Study) -> Sequence[ScoreRecord]:
-        """The scores of a study that exist."""
+    def scored(self, study: Study) -> Sequence[ScoreSpec]:
+        """Those scores of a study that exist, in the order of its pairs."""
         there = self._ledger.scored_of(study)
-        records = (self._ledger.record(spec) for spec in self._ledger.scores(study) if spec.digest in there)
-        return [record for record in records if record]
+        return [spec for spec in self._ledger.scores(study) if spec.digest in there]
 
-    def all_scores(self, dataset: str | None = None) -> Iterator[ScoreRecord]:
-        """Every score in the store, of one dataset or of all, in the order of their keys."""
-        for key in self._store.keys(keys.of_dataset(keys.SCORES, dataset)):
-            record = self._read(key, ScoreRecord) if keys.is_score(key) else None
-            if record:
-                yield record
-
-    def all_embeddings(self, dataset: str | None = None) -> Iterator[Manifest]:
-        """Every whole embedding in the store, of one dataset or of all, in the order of their keys."""
-        for key in self._store.keys(keys.of_dataset(keys.EMBEDDINGS, dataset)):
-            manifest = self._read(key, Manifest) if keys.is_manifest(key) else None
-            if manifest:
-                yield manifest
-
-    def _read(self, key: str, kind: type[Record]) -> Record | None:
-        """A record for a list; one that cannot be read is logged and left out, so that it spoils no other."""
-        try:
-            return read_record(self._store, key, kind)
-        except BadRecord as error:
-            _log.error("left out of the list: %s", error)
-            return None
+    def scores(self, wanted: Iterable[ScoreSpec]) -> Sequence[ScoreRecord]:
+        """The records of those of `wanted` that exist. Raises BadRecord."""
+        return [record for record in map(self._ledger.record, wanted) if record]
 
     def missing(self) -> Sequence[str]:
         """What this installation lacks to take studies: `redis`, `store`. Empty when it is ready."""
@@ -285,11 +291,8 @@ def _state(done: bool, failed: bool, cancelled: bool, running: bool) -> State:
     return State.RUNNING if running else State.QUEUED
 
 
-def _count(states: Iterator[State] | Sequence[State]) -> dict[State, int]:
-    counts = dict.fromkeys(State, 0)
-    for state in states:
-        counts[state] += 1
-    return counts
+def _pair(spec: ScoreSpec, state: State, failure: Failure | None) -> PairProgress:
+    return PairProgress(score=spec.digest, label=spec.pair.label, kind=spec.pair.kind, state=state, failure=failure)
 
 
 @contextlib.contextmanager

@@ -29,36 +29,49 @@ class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset()
 
-    def identity(self) -> dict[str, Any]:
-        """The fields that decide the content, as plain JSON values."""
-        names = (name for name in type(self).model_fields if name not in self.NOT_IDENTITY)
-        return {name: _plain(getattr(self, name)) for name in names}
-
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed, which has its own digest."""
         copy = super().model_copy(update=update, deep=deep)
-        vars(copy).pop("digest", None)
+        for kept in ("digest", "kept_canonical"):
+            vars(copy).pop(kept, None)
         return copy
+
+    def canonical(self) -> str:
+        """The identity, which is the fields that decide the content, as JSON: ASCII, names in order, no spaces."""
+        names = (name for name in type(self).model_fields if name not in self.NOT_IDENTITY)
+        return _canonical({name: getattr(self, name) for name in names})
 
     @cached_property
     def digest(self) -> str:
         """128 bits of the SHA-256 of the identity's canonical JSON, as 32 hexadecimal digits."""
-        canonical = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:32]
 
     def to_json(self) -> bytes:
         """The whole record as UTF-8 JSON; the same value always gives the same bytes."""
         return self.model_dump_json(indent=1).encode()
 
 
-def _plain(value: Any) -> Any:
+class Nested(Contract):
+    """A contract that stands in many others, whose digests need its canonical JSON again: it is kept."""
+
+    def canonical(self) -> str:
+        """See `Contract.canonical`."""
+        return self.kept_canonical
+
+    @cached_property
+    def kept_canonical(self) -> str:
+        """What `canonical` gives."""
+        return super().canonical()
+
+
+def _canonical(value: Any) -> str:
     if isinstance(value, Contract):
-        return value.identity()
+        return value.canonical()
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return "{" + ",".join(f"{json.dumps(key)}:{_canonical(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return value
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    return json.dumps(value)
 
 
 class Modality(Contract):
@@ -124,7 +137,7 @@ class ModelRef(Contract):
     part_rows: int = Field(default=256, gt=0)
 
 
-class EmbeddingSpec(Contract):
+class EmbeddingSpec(Nested):
     """What makes one embedding: the job, and the name of its result."""
 
     version: Literal[1] = 1
@@ -189,7 +202,7 @@ class PairSpec(Contract):
         return f"{self.left.label}|{self.right.label}"
 
 
-class Scoring(Contract):
+class Scoring(Nested):
     """How pairs are scored.
 
     k: neighbours counted. permutations: relabellings drawn for the null. resamples: bootstrap draws over

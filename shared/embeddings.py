@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from shared import keys
 from shared.contracts import Attempt, EmbeddingSpec, Manifest, Part, Transition
@@ -112,10 +113,10 @@ def commit_manifest(
 ) -> Manifest:
     """Declare the embedding whole, and return the manifest that the store now holds.
 
-    It is this call's, or that of whoever was first: the first manifest stays. Every part is read back first.
-    parts: all parts of the job, by index. before_commit: asked right before the manifest is written; what it raises
-    keeps it out. Raises EmptyDataset when no object survived, DuplicateObjectIds when
-    two parts hold the same object, MissingPart, AlteredPart, and BadRecord when the dimensions differ.
+    It is this call's, or that of whoever was first: the first manifest stays. Every part is read back first. parts: all
+    parts of the job, by index. before_commit: asked right before the manifest is written; what it raises keeps it out.
+    Raises EmptyDataset when no object survived, DuplicateObjectIds when two parts hold the same object, MissingPart,
+    AlteredPart, and BadRecord when the dimensions differ.
     """
     manifest = _manifest_of(spec, tuple(parts[index] for index in sorted(parts)))
     load_object_ids(store, manifest)
@@ -149,33 +150,41 @@ def _manifest_of(spec: EmbeddingSpec, parts: tuple[Part, ...]) -> Manifest:
 
 def discard_damaged(store: ObjectStore, spec: EmbeddingSpec, parts: Iterable[Part]) -> int:
     """Remove what is stored of those of `parts` that are gone or altered, so that they are made again; how many."""
-    discarded = 0
-    for part in parts:
-        try:
-            _fetch_part(store, part, spec)
-        except Corrupt as error:
-            _log.warning("a part will be made again: %s", error)
-            store.delete(keys.receipt_beside(part.key))
-            store.delete(part.key)
-            discarded += 1
-    return discarded
+    damaged = _find_damaged(store, spec, parts)
+    for part in damaged:
+        store.delete(keys.receipt_beside(part.key))
+        store.delete(part.key)
+    return len(damaged)
 
 
 def revoke_damaged(store: ObjectStore, spec: EmbeddingSpec) -> bool:
     """Take back the manifest of an embedding that cannot be read whole; whether it was.
 
-    What is sound stays, so that only the damaged parts are made again.
+    What is sound stays, so that only the damaged parts are made again. The manifest goes first, so that none names
+    what is gone: who wants the embedding meanwhile finds that it is not whole, and waits.
     """
-    try:
-        manifest = read_manifest(store, spec)
-        parts = manifest.parts if manifest else ()
-        damaged = discard_damaged(store, spec, parts) > 0
-    except BadRecord as error:
-        _log.warning("an embedding will be made again: %s", error)
-        damaged = True
-    if damaged:
+    unreadable = _is_damaged(lambda: read_manifest(store, spec))
+    manifest = None if unreadable else read_manifest(store, spec)
+    damaged = _find_damaged(store, spec, manifest.parts if manifest else ())
+    if unreadable or damaged:
         store.delete(keys.manifest(spec))
-    return damaged
+        discard_damaged(store, spec, damaged)
+    return unreadable or bool(damaged)
+
+
+def _find_damaged(store: ObjectStore, spec: EmbeddingSpec, parts: Iterable[Part]) -> list[Part]:
+    return [part for part in parts if _is_damaged(partial(_fetch_part, store, part, spec))]
+
+
+def _is_damaged(read: Callable[[], object]) -> bool:
+    """Whether what `read` reads is damaged twice: what once came altered may be sound in the store."""
+    for _ in range(2):
+        try:
+            read()
+            return False
+        except Corrupt as error:
+            _log.warning("it will be made again if it stays so: %s", error)
+    return True
 
 
 def read_manifest(store: ObjectStore, spec: EmbeddingSpec) -> Manifest | None:

@@ -18,12 +18,12 @@ from shared.store import ObjectStore
 
 def list_endings(store: ObjectStore, prefix: str) -> Mapping[str, str]:
     """The key of the last ending of each subject. prefix: of `keys.work_endings` or `keys.study_endings`."""
-    return {keys.read_ending(key)[0]: key for key in store.keys(prefix)}
+    return {keys.read_ending(key)[0]: key for key in store.keys(prefix) if keys.is_ending(key)}
 
 
 def list_endings_of(store: ObjectStore, prefix: str, subject: str) -> list[str]:
     """The keys of all endings of one job, score or study, oldest first."""
-    return list(store.keys(f"{prefix}{subject}/"))
+    return [key for key in store.keys(f"{prefix}{subject}/") if keys.is_ending(key)]
 
 
 def state_at(key: str) -> State:

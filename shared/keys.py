@@ -101,6 +101,13 @@ def read_ending(key: str) -> tuple[str, int, str]:
     return subject.rpartition("/")[2], int(number), state
 
 
+def is_ending(key: str) -> bool:
+    """Whether a key under ENDINGS is an ending's, and not what somebody else left there."""
+    return bool(
+        re.fullmatch(rf"{ENDINGS}(work/[^/]+|studies)/[0-9a-f]{{32}}/\d{{4,}}-(failed|cancelled|queued)\.json", key)
+    )
+
+
 def embedding_prefix_of(key: str) -> str | None:
     """The prefix of the embedding that `key` belongs to; None when it belongs to none."""
     found = re.match(r"embeddings/(?:[^/]+/){4}[0-9a-f]{32}/", key)
@@ -112,19 +119,31 @@ def embedding_digest(prefix: str) -> str:
     return prefix.rstrip("/").rpartition("/")[2]
 
 
+def is_of_attempt(key: str) -> bool:
+    """Whether a key under EMBEDDINGS is a part's, or a receipt's."""
+    return bool(re.search(r"/attempts/[^/]+/part-\d{5,}\.(json|parquet)$", key))
+
+
 def attempt_of(key: str) -> str:
     """The name of the attempt that wrote the part or receipt at `key`."""
     return key.split("/")[-2]
 
 
-def embedding_of_neighbours(key: str) -> str:
-    """The digest of the embedding whose neighbour table is at `key`."""
-    return key.split("/")[1]
+def embedding_of_neighbours(key: str) -> str | None:
+    """The digest of the embedding whose neighbour table is at `key`; None when `key` is of something else."""
+    found = re.fullmatch(rf"{NEIGHBOURS}([0-9a-f]{{32}})/[0-9a-f]{{32}}/k\d+/table\.parquet", key)
+    return found[1] if found else None
 
 
-def score_of_objects(key: str) -> str:
-    """The digest of the score whose per-object values are at `key`."""
-    return key.rpartition("/")[2].removesuffix(".objects.parquet")
+def score_of_objects(key: str) -> str | None:
+    """The digest of the score whose per-object values are at `key`; None when `key` is of something else."""
+    found = re.search(r"/([0-9a-f]{32})\.objects\.parquet$", key)
+    return found[1] if found else None
+
+
+def record_beside(objects_key: str) -> str:
+    """The key of the score whose per-object values are at `objects_key`."""
+    return objects_key.removesuffix(".objects.parquet") + ".json"
 
 
 def of_dataset(room: str, dataset: str | None) -> str:

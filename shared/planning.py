@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from shared.contracts import (
@@ -11,13 +13,14 @@ from shared.contracts import (
     Modality,
     ModelRef,
     PairPolicy,
-    PairSpec,
     Scoring,
     Study,
 )
 from shared.errors import BadStudy, TooFewObjects
 
 Seen = tuple[DatasetRef, Sequence[Modality]]
+MOST_EMBEDDINGS, MOST_PAIRS = 10_000, 50_000
+"""Of one study: every look at it looks at each of them. What is larger is asked for as several studies."""
 
 
 def expand(
@@ -33,8 +36,11 @@ def expand(
     """The study of all models on all modalities they take, with the pairs the policies choose.
 
     What is asked for twice is in it once, and an embedding that no pair compares is not in it. Raises
-    TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to compare.
+    TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to compare, or too much.
     """
+    takers = Counter(model.takes for model in models)
+    asked = sum(takers[modality.kind] for _, modalities in datasets for modality in modalities)
+    _refuse_more(asked, MOST_EMBEDDINGS, "embeddings")
     embeddings: list[EmbeddingSpec] = []
     for dataset, modalities in datasets:
         if dataset.rows <= scoring.k:
@@ -85,23 +91,28 @@ def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPol
     """Index pairs chosen by any of the policies, each once, in the order of `embeddings`.
 
     `crossmodal`: same model, two modalities. `intramodal`: neighbouring sizes (by parameters) of one
-    family, one modality. `all`: every two embeddings of one dataset.
+    family, one modality. `all`: every two embeddings of one dataset. Raises BadStudy for more than MOST_PAIRS.
     """
     wanted = set(policies)
-    steps = _size_steps(embeddings)
-    chosen = []
-    for a, b in itertools.combinations(range(len(embeddings)), 2):
-        left, right = embeddings[a], embeddings[b]
-        if left.dataset.digest != right.dataset.digest:
-            continue
-        kind = PairSpec(left=left, right=right).kind
-        if (
-            "all" in wanted
-            or ("crossmodal" in wanted and kind == "crossmodal")
-            or ("intramodal" in wanted and kind == "intramodal" and (a, b) in steps)
-        ):
-            chosen.append((a, b))
-    return chosen
+    chosen = _size_steps(embeddings) if "intramodal" in wanted else set()
+    groups: dict[tuple[str, ...], list[int]] = {}
+    if wanted & {"all", "crossmodal"}:
+        for index, spec in enumerate(embeddings):
+            together = (spec.dataset.digest,) if "all" in wanted else (spec.dataset.digest, spec.model.name)
+            groups.setdefault(together, []).append(index)
+    _refuse_more(sum(math.comb(len(group), 2) for group in groups.values()), MOST_PAIRS, "pairs")
+    for a, b in itertools.chain.from_iterable(itertools.combinations(group, 2) for group in groups.values()):
+        if "all" in wanted or embeddings[a].modality.name != embeddings[b].modality.name:
+            chosen.add((a, b))
+    _refuse_more(len(chosen), MOST_PAIRS, "pairs")
+    return sorted(chosen)
+
+
+def _refuse_more(number: int, most: int, what: str) -> None:
+    if number > most:
+        raise BadStudy(
+            f"a study of {number:,} {what}", f"at most {most:,} {what}", "ask for fewer of them, or for several studies"
+        )
 
 
 def _size_steps(embeddings: Sequence[EmbeddingSpec]) -> set[tuple[int, int]]:

@@ -88,7 +88,7 @@ class S3Store:
         for _ in range(_TRIES):
             with self._answering(key):
                 answer = self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data)
-            if self._stored(key, data, answer["ETag"]):
+            if self._stored(key, data, answer.get("ETag", "")):
                 return
             _log.warning("the S3 server holds other bytes at %s than were sent; they are sent again", key)
         raise StoreUnavailable(
@@ -112,7 +112,7 @@ class S3Store:
                 if _code(error) not in _TAKEN:
                     raise
                 return self._holds(key, data)
-        if not self._stored(key, data, answer["ETag"]):
+        if not self._stored(key, data, answer.get("ETag", "")):
             self.put(key, data)  # this call was first, and what came through is not what it sent
         return True
 
@@ -124,10 +124,7 @@ class S3Store:
         before: bytes | None = None
         for _ in range(_TRIES):
             data, tag = self._read(key)
-            if not self._tags_are_md5 or tag == _md5(data):
-                return data
-            if data == before:
-                self._tags_are_md5 = False  # as of AWS with KMS: nothing to compare with
+            if not self._tags_are_md5 or tag == _md5(data) or data == before:
                 return data
             before = data
         raise StoreUnavailable(
@@ -141,7 +138,7 @@ class S3Store:
             with self._answering(key):
                 answer = self._client.get_object(Bucket=self._bucket, Key=self._path(key))
                 try:
-                    return answer["Body"].read(), answer["ETag"]
+                    return answer["Body"].read(), answer.get("ETag", "")
                 except _CUT_SHORT:
                     if last:
                         raise
@@ -149,7 +146,13 @@ class S3Store:
 
     def _stored(self, key: str, data: bytes, tag: str) -> bool:
         """Whether the object that was just put, and that the server gave `tag`, is `data`."""
-        return (self._tags_are_md5 and tag == _md5(data)) or self.get(key) == data
+        compared = tag == _md5(data)
+        if not compared and self.get(key) != data:
+            return False
+        # What was just put tells how this server makes tags, as one that was copied here does not: AWS with KMS makes
+        # none to compare with.
+        self._tags_are_md5 = compared
+        return True
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore.exists`."""
@@ -190,7 +193,13 @@ class S3Store:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix
             )
-            found = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+            found = [entry.get("Key", "") for page in pages for entry in page.get("Contents", [])]
+        if not all(path.startswith(self._prefix + prefix) for path in found):
+            raise StoreUnavailable(
+                f"the S3 server lists other keys than those under {prefix}",
+                "what it was asked for",
+                "look at the network to the server",
+            )
         return [path.removeprefix(self._prefix) for path in found]
 
     def _create_bucket(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class State(StrEnum):
@@ -27,3 +29,18 @@ def summarise(states: Iterable[State]) -> State:
     if all(state.final for state in seen):
         return next((state for state in (State.FAILED, State.CANCELLED) if state in seen), State.DONE)
     return State.QUEUED if seen == {State.QUEUED} else State.RUNNING
+
+
+def count(states: Iterable[State]) -> dict[State, int]:
+    """How many are in each state, those with none included."""
+    counted = Counter(states)
+    return {state: counted[state] for state in State}
+
+
+class StateCounts(NamedTuple):
+    """Jobs, pairs and studies by state, each once; rows that running jobs embed in a second, all together."""
+
+    jobs: Mapping[State, int]
+    pairs: Mapping[State, int]
+    studies: Mapping[State, int]
+    rows_per_second: float

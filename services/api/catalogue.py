@@ -77,7 +77,7 @@ def list_datasets(_: Studies, query: PageQuery) -> Response:
 
 def list_embeddings(studies: Studies, query: EmbeddingQuery) -> Response:
     """Embeddings that are whole."""
-    rows = map(_embedding_row, studies.all_embeddings(query.dataset))
+    rows = map(_embedding_row, studies.results.embeddings(query.dataset))
     wanted = [
         row
         for row in rows

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
@@ -47,13 +48,19 @@ def cut_page(
 
     Raises RefusedQuery for a cursor that this list did not give.
     """
+    last = read_cursor(cursor)
     ranked = sorted(((key(item), item) for item in items), key=lambda pair: pair[0], reverse=newest_first)
-    if cursor is not None and ranked:
-        last = _decode(cursor, like=ranked[0][0])
+    if last is not None and ranked:
+        check_cursor(last, like=ranked[0][0])
         ranked = [pair for pair in ranked if (pair[0] < last if newest_first else pair[0] > last)]
-    taken = ranked[:limit]
-    following = _encode(taken[-1][0]) if len(ranked) > limit else None
-    return [item for _, item in taken], following
+    return take_page(ranked, limit)
+
+
+def take_page(ranked: Iterable[tuple[Key, T]], limit: int) -> tuple[list[T], str | None]:
+    """The first `limit` of what is in order already, and the cursor for those after them. Looks at one more."""
+    taken = list(itertools.islice(ranked, limit + 1))
+    following = _encode(taken[limit - 1][0]) if len(taken) > limit else None
+    return [item for _, item in taken[:limit]], following
 
 
 def page_response(model: type[Page[Any]], items: list[Any], following: str | None) -> Response:
@@ -74,11 +81,24 @@ def _encode(key: Key) -> str:
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, like: Key) -> Key:
+def read_cursor(cursor: str | None) -> Key | None:
+    """The key of the last item seen; None without a cursor. Raises RefusedQuery for what no list gave."""
+    if cursor is None:
+        return None
     try:
         key = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
         key = None
-    if not isinstance(key, list) or [type(part) for part in key] != [type(part) for part in like]:
-        raise RefusedQuery([FieldError(("cursor",), "is not one that this list gave", "start without a cursor")])
+    if not isinstance(key, list) or not key or not all(type(part) in (str, int, float) for part in key):
+        raise _refused()
     return tuple(key)
+
+
+def check_cursor(last: Key, like: Key) -> None:
+    """Raise RefusedQuery for the cursor of another list, whose keys are not `like` this one's."""
+    if [type(part) for part in last] != [type(part) for part in like]:
+        raise _refused()
+
+
+def _refused() -> RefusedQuery:
+    return RefusedQuery([FieldError(("cursor",), "is not one that this list gave", "start without a cursor")])

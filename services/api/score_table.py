@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, Field
 
 from services.api.paging import Key
-from shared.contracts import MetricResult, ScoreRecord
+from shared.contracts import MetricResult, ScoreRecord, ScoreSpec
 
 
 class ScoreRow(BaseModel):
@@ -61,17 +61,19 @@ class ScoreRow(BaseModel):
     right_manifest: str
     created_at: str
 
-    @property
-    def key(self) -> Key:
-        """The row's place: by dataset, kind, modalities, family and size; unique by score and metric."""
-        modalities = (self.left_modality, self.right_modality)
-        models = (self.left_family, self.left_parameters, self.right_parameters, self.left_model)
-        return (self.dataset, self.kind, *modalities, *models, self.score, self.metric)
+
+def place(spec: ScoreSpec, metric: str) -> Key:
+    """A row's place among those of a study: by kind, modalities, family and size; unique by score and metric."""
+    left, right = spec.pair.left, spec.pair.right
+    modalities = (left.modality.name, right.modality.name)
+    models = (left.model.family, left.model.parameters, right.model.parameters, left.model.name)
+    return (left.dataset.name, spec.pair.kind, *modalities, *models, spec.digest, metric)
 
 
 def score_rows(records: Iterable[ScoreRecord]) -> list[ScoreRow]:
-    """The rows of all metrics of all records, in the order of the records."""
-    return [_row(record, result) for record in records for result in record.metrics.values()]
+    """The rows of all metrics of all records, each in its place."""
+    found = [(record, result) for record in records for result in record.metrics.values()]
+    return [_row(*each) for each in sorted(found, key=lambda each: place(each[0].spec, each[1].metric))]
 
 
 def _row(record: ScoreRecord, result: MetricResult) -> ScoreRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from flask import Response, request
@@ -10,9 +10,11 @@ from pydantic import Field
 from werkzeug.exceptions import NotAcceptable
 
 from services.api.endpoint import JSON, Endpoint, json_response
-from services.api.paging import Page, PageQuery, cut_page, page_response
+from services.api.paging import Key, Page, PageQuery, check_cursor, page_response, read_cursor, take_page
 from services.api.score_table import ScoreRow, score_rows, to_csv, to_parquet
+from services.results import Results
 from services.studies import Studies
+from shared import keys
 from shared.contracts import ScoreRecord
 from shared.errors import UnknownName
 
@@ -48,26 +50,46 @@ class ScoreQuery(TableQuery):
 
 
 def list_scores(studies: Studies, query: ScoreQuery) -> Response:
-    """All scores that the query asks for."""
-    return answer_scores(filter(query.takes, score_rows(studies.all_scores(query.dataset))), query)
+    """All scores that the query asks for; pages in the order of their keys, so that a page reads its own records."""
+
+    def read_page() -> tuple[list[ScoreRow], str | None]:
+        return take_page(_rows_after(studies.results, query), query.limit)
+
+    return answer_scores(
+        query, read_page, lambda: filter(query.takes, score_rows(studies.results.scores(query.dataset)))
+    )
+
+
+def _rows_after(results: Results, query: ScoreQuery) -> Iterator[tuple[Key, ScoreRow]]:
+    last = read_cursor(query.cursor)
+    if last is not None:
+        check_cursor(last, like=("", ""))
+    for key in results.score_keys(query.dataset):
+        if last is not None and (key,) < last[:1]:
+            continue
+        record = results.score(key)
+        for row in score_rows([record] if record else []):
+            if query.takes(row) and (last is None or (key, row.metric) > last):
+                yield (key, row.metric), row
 
 
 def get_score(studies: Studies, score: str) -> Response:
     """One score's whole record. Raises UnknownName."""
-    for record in studies.all_scores(None):
-        if record.spec.digest == score:
+    for key in studies.results.score_keys():
+        record = studies.results.score(key) if keys.score_digest(key) == score else None
+        if record:
             return json_response(record)
     raise UnknownName(f"there is no score {score[:80]!r}", "the digest of a score, as GET /v1/scores gives it")
 
 
-def answer_scores(rows: Iterable[ScoreRow], query: TableQuery) -> Response:
-    """Rows in the format that the request prefers."""
+def answer_scores(
+    query: TableQuery,
+    read_page: Callable[[], tuple[list[ScoreRow], str | None]],
+    read_all: Callable[[], Iterable[ScoreRow]],
+) -> Response:
+    """A page of rows, or all of them, in the format that the request prefers."""
     media = _MEDIA_OF[query.format] if query.format else _accepted()
-    if media == JSON:
-        items, following = cut_page(rows, lambda row: row.key, limit=query.limit, cursor=query.cursor)
-        response = page_response(Page[ScoreRow], items, following)
-    else:
-        response = _table(sorted(rows, key=lambda row: row.key), media)
+    response = page_response(Page[ScoreRow], *read_page()) if media == JSON else _table(list(read_all()), media)
     response.vary.add("Accept")
     return response
 

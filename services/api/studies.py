@@ -8,7 +8,7 @@ from flask import Response
 
 from services.api.endpoint import Endpoint, json_response
 from services.api.paging import Page, PageQuery, cut_page, page_response
-from services.api.score_table import ScoreRow, score_rows
+from services.api.score_table import ScoreRow, place, score_rows
 from services.api.scores import MEDIA, TableQuery, answer_scores
 from services.studies import Studies
 from shared.errors import UnknownName
@@ -81,14 +81,25 @@ def get_pair(studies: Studies, study: str, score: str) -> Response:
 
 def list_pairs(studies: Studies, study: str, query: PageQuery) -> Response:
     """How each pair of a study stands, in the study's order."""
-    pairs = enumerate(studies.pairs(studies.find(study)))
-    page, following = cut_page(pairs, lambda pair: (pair[0],), limit=query.limit, cursor=query.cursor)
-    return page_response(Page[PairProgress], [pair for _, pair in page], following)
+    found = studies.find(study)
+    places, following = cut_page(
+        range(len(found.pairs)), lambda place: (place,), limit=query.limit, cursor=query.cursor
+    )
+    return page_response(Page[PairProgress], list(studies.pairs(found, places)), following)
 
 
 def list_study_scores(studies: Studies, study: str, query: TableQuery) -> Response:
     """Those scores of a study that exist."""
-    return answer_scores(score_rows(studies.scores(studies.find(study))), query)
+    scored = studies.scored(studies.find(study))
+
+    def read_page() -> tuple[list[ScoreRow], str | None]:
+        places = [(place(spec, metric), spec, metric) for spec in scored for metric in spec.scoring.metrics]
+        page, following = cut_page(places, lambda each: each[0], limit=query.limit, cursor=query.cursor)
+        rows = score_rows(studies.scores({spec.digest: spec for _, spec, _ in page}.values()))
+        shown = {(spec.digest, metric) for _, spec, metric in page}
+        return [row for row in rows if (row.score, row.metric) in shown], following
+
+    return answer_scores(query, read_page, lambda: score_rows(studies.scores(scored)))
 
 
 def draw_figure(studies: Studies, study: str, name: str, form: Format) -> Response:
@@ -97,7 +108,7 @@ def draw_figure(studies: Studies, study: str, name: str, form: Format) -> Respon
         raise UnknownName.of("figure", name, _FIGURES)
     from scorer.figures import scaling_figure  # matplotlib is slow to load
 
-    records = studies.scores(studies.find(study))
+    records = studies.scores(studies.scored(studies.find(study)))
     response = Response(scaling_figure(records, kind=_FIGURES[name], file_format=form), mimetype=_FIGURE_MEDIA[form])
     if form == "svg":  # matplotlib styles by attribute
         response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from rich import box
@@ -23,13 +24,22 @@ _COLOURS = {
     State.CANCELLED: "yellow",
 }
 _WIDE = 20
+_SCORE_ORDER = (
+    "dataset",
+    "kind",
+    "left_modality",
+    "right_modality",
+    "left_family",
+    "left_parameters",
+    "right_parameters",
+)
 Row = Mapping[str, Any]
 
 
 def score_table(rows: Sequence[Row]) -> Group:
     """Score rows, as the api gives them: value, chance, p, interval, objects; a table per dataset and metric."""
     tables: dict[str, Table] = {}
-    for row in rows:
+    for row in sorted(rows, key=itemgetter(*_SCORE_ORDER)):
         heading = _heading(row)
         if heading not in tables:
             tables[heading] = _empty_score_table(heading)

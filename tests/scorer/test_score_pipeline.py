@@ -22,6 +22,7 @@ from shared.embeddings import read_manifest_with_hash
 from shared.errors import (
     AlteredPart,
     BadRecord,
+    LeaseLost,
     MissingPart,
     NotReady,
     Retryable,
@@ -298,3 +299,17 @@ def test_the_default_is_all_cores(stored: Stored) -> None:
     assert record.metrics["mknn"].value == pytest.approx(
         _brute_force_mknn(stored.seen_by_hsc, stored.seen_by_jwst, 10)[1].mean()
     )
+
+
+def test_a_stalled_worker_leaves_its_successors_values(stored: Stored) -> None:
+    answers = iter([None, LeaseLost("another worker has it")])  # it stalls between its check and its writing
+
+    def check() -> None:
+        lost = next(answers)
+        if lost:
+            raise lost
+        stored.store.put(keys.score_objects(stored.spec), b"the successor's")
+
+    with pytest.raises(LeaseLost):
+        score(stored.spec, store=stored.store, threads=1, attempt=Attempt(name="a1", worker="w"), before_commit=check)
+    assert stored.store.get(keys.score_objects(stored.spec)) == b"the successor's"

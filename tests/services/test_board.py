@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 
 import pytest
 from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ResponseError
+from redis.retry import Retry
 
 from services.board import Board
 from services.broker import EMBED, EMBED_PART, Sender
+from services.redis_errors import named_errors
 from shared.contracts import Transition
 from shared.errors import BrokerUnavailable, LeaseLost
 from shared.states import State
@@ -77,13 +84,35 @@ def test_queued_names_what_celery_has_waiting(board: Board, sender: Sender) -> N
     assert sorted(board.queued(EMBED)) == ["a:0", "a:1"]
 
 
+def running(at: str) -> Transition:
+    return Transition(state=State.RUNNING, at=at, worker="w")
+
+
 def test_starts_are_counted_until_forgotten(board: Board) -> None:
-    running = Transition(state=State.RUNNING, at="2026-01-01T00:00:00.000+00:00", worker="w")
-    assert [board.begin("step", running) for _ in range(3)] == [(n, (running,) * n) for n in (1, 2, 3)]
+    told = tuple(running(at) for at in ("10:00", "10:01", "10:02"))
+    counted = [board.begin("step", each, token) for token, each in enumerate(told, 1)]
+    assert counted == [(n, told[:n]) for n in (1, 2, 3)]
     assert board.starts("step") == 3
+    board.uncount("step", 2)
+    assert board.starts("step") == 2
     board.forget(["step"])
     assert board.histories(["step"]) == [()]
-    assert board.begin("step", running)[0] == 1
+    assert board.begin("step", told[0], 4)[0] == 1
+
+
+def test_a_redis_that_stands_still_makes_no_two_starts_of_one(redis: Redis, redis_url: str) -> None:
+    impatient = Redis.from_url(
+        redis_url, decode_responses=True, socket_timeout=0.3, retry=Retry(ExponentialBackoff(cap=1, base=0.1), 3)
+    )
+    board = Board(impatient, lease_seconds=2)
+    board.ping()
+    server = int(redis.info()["process_id"])
+    os.kill(server, signal.SIGSTOP)
+    threading.Timer(1.2, os.kill, (server, signal.SIGCONT)).start()
+    assert board.begin("step", running("10:00"), 1) == (1, (running("10:00"),))
+    time.sleep(0.3)  # in which Redis does what it was sent before
+    assert board.starts("step") == 1
+    impatient.close()
 
 
 def test_rows_add_up_over_parts_and_restored_parts_do_not_count_for_the_rate(board: Board) -> None:
@@ -111,3 +140,22 @@ def test_a_silent_redis_is_a_named_error() -> None:
     board = Board(Redis(port=1, socket_connect_timeout=0.2), lease_seconds=1)
     with pytest.raises(BrokerUnavailable, match="SAMESKY_REDIS_URL"):
         board.ping()
+
+
+def test_a_full_redis_is_one_that_is_away(board: Board, redis: Redis) -> None:
+    redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(BrokerUnavailable, match="takes no writes"):
+            board.want("study", ["e"])
+        with pytest.raises(BrokerUnavailable, match="takes no writes"), board.leases.lease("step", "us"):
+            pytest.fail("a lease that was not given")
+    finally:
+        redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("said", ["MISCONF Errors writing to the AOF file: No space left on device", "READONLY a copy"])
+def test_a_redis_that_takes_no_writes_is_one_that_is_away(redis: Redis, said: str) -> None:
+    with pytest.raises(BrokerUnavailable, match="takes no writes"), named_errors():
+        redis.eval(f"return redis.error_reply('{said}')", 0)
+    with pytest.raises(ResponseError, match="nonsense"), named_errors():
+        redis.eval("return redis.error_reply('ERR nonsense')", 0)

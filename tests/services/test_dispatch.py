@@ -8,13 +8,14 @@ import numpy as np
 
 from services.board import Board
 from services.broker import EMBED, SCORE
-from services.dispatch import Dispatcher, part_step_id
+from services.dispatch import Dispatcher, part_step, part_step_id
 from services.ledger import Ledger
 from services.reconciler import Reconciler
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Ending, Failure, Study
+from shared.contracts import Attempt, EmbeddingSpec, Ending, Failure, Scoring, Study
 from shared.embeddings import commit_manifest, read_receipts, store_part
 from shared.endings import add_ending
+from shared.planning import expand
 from shared.states import State
 from shared.store import MemoryStore
 from shared.vectors import Vectors
@@ -115,7 +116,7 @@ def test_what_failed_is_not_sent_and_fails_its_pairs(
     ending = Ending(subject=spec.digest, label=spec.label, state=State.FAILED, at="now", worker="w", failure=failure)
     add_ending(store, keys.work_endings(spec.dataset.name), ending)
     assert dispatcher.release([study]) == 3
-    pair_failure = ledger.pair_failure(study.scores()[0])
+    pair_failure = ledger.pair_failures(study, set()).get(study.scores()[0].digest)
     assert pair_failure is not None
     assert spec.label in pair_failure.wrong
 
@@ -176,3 +177,34 @@ def test_what_rests_after_an_error_is_sent_later(dispatcher: Dispatcher, board: 
     assert dispatcher.release([study]) == 5
     board.forget([step])
     assert dispatcher.release([study]) == 1
+
+
+def test_the_first_steps_of_a_study_find_room_once_and_not_at_every_call(
+    dispatcher: Dispatcher, board: Board, store: MemoryStore, make_study: MakeStudy
+) -> None:
+    huge = make_study(rows=16_000)
+    assert dispatcher.release([huge]) == 8
+    waiting = board.queued_for(EMBED, huge.id)
+    assert waiting == 8
+    for _ in range(3):  # as when one embedding after the other is announced
+        more = (part_step(huge.embeddings[1], index, huge.id) for index in range(500))
+        assert dispatcher.send([more], after=waiting) == 0
+    assert board.waiting(EMBED) == 8
+
+
+def test_a_look_at_a_study_asks_for_each_embedding_once(make_study: MakeStudy) -> None:
+    asked: list[str] = []
+
+    class Counting(MemoryStore):
+        def get(self, key: str) -> bytes:
+            asked.append(key)
+            return super().get(key)
+
+    base = make_study().embeddings[0]
+    modalities = [base.modality.model_copy(update={"name": f"m{number}"}) for number in range(12)]
+    study = expand([(base.dataset, modalities)], [base.model], ["all"], Scoring(k=5), created_at="now")
+    assert len(study.pairs) == 66
+    ledger = Ledger(Counting())
+    assert ledger.pair_failures(study, set()) == {}
+    assert ledger.whole_of(study) == set()
+    assert sorted(asked) == sorted(2 * [keys.manifest(spec) for spec in study.embeddings])

@@ -13,6 +13,15 @@ from shared.errors import BadInput, BadSetting
 from shared.settings import Settings
 
 
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
@@ -20,7 +29,7 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     partly.mkdir()
     (partly / "logs").touch()
     for folder in (file, file / "below", partly):
-        with pytest.raises(BadInput, match="data cannot lie in"), running(Settings.read({}), folder):
+        with pytest.raises(BadInput, match="data cannot lie in"), running(Settings.read({}), folder, any_port=True):
             pass
 
 
@@ -43,6 +52,18 @@ def test_a_taken_port_is_refused_unless_any_will_do(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=f"port {port} of 127.0.0.1 is not free"):
             Stack(settings, tmp_path)
         assert Stack(settings, tmp_path, any_port=True).api_port != port
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="this machine has no ::1")
+def test_an_api_on_ipv6_has_an_address_in_brackets(tmp_path: Path) -> None:
+    stack = Stack(Settings.read({"SAMESKY_API_HOST": "::1"}), tmp_path, any_port=True)
+    assert stack.api_url == f"http://[::1]:{stack.api_port}"
+
+
+def test_only_the_api_is_given_the_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMESKY_TOKENS", "a-token-for-the-api-alone")
+    stack = Stack(Settings.read({}), tmp_path, any_port=True)
+    assert [child.name for child in stack._children if "SAMESKY_TOKENS" in child.environment] == ["api"]
 
 
 @pytest.mark.parametrize("rest", ["elsewhere:port/0", "elsewhere:99999/0", "[::1/0", "elsewhere?socket_timeout=x"])

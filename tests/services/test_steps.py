@@ -12,7 +12,7 @@ from services.steps import Runner, StepWork
 from shared import keys
 from shared.contracts import Attempt, Ending, Failure, Transition
 from shared.endings import add_ending, read_endings
-from shared.errors import BadTable, LeaseLost, StoreUnavailable
+from shared.errors import BadSetting, BadTable, LeaseLost, SameSkyError, StoreUnavailable
 from shared.settings import Settings
 from shared.states import State
 from shared.store import MemoryStore
@@ -38,9 +38,9 @@ class Work:
             raise self.error
 
 
-def run(work: Work, board: Board, store: MemoryStore) -> Failure | None:
+def run(work: Work, board: Board, store: MemoryStore, step: StepWork = STEP) -> Failure | None:
     away = Settings.read({"SAMESKY_REDIS_URL": "redis://127.0.0.1:1/0"})
-    Runner(board, store, Meters.open(away), attempts=3, rest_seconds=5).run(STEP, work)
+    Runner(board, store, Meters.open(away), attempts=3, rest_seconds=5).run(step, work)
     ended = read_endings(store, ENDINGS, STEP.work)
     return ended[-1].failure if ended else None
 
@@ -152,3 +152,50 @@ def test_a_fenced_out_worker_cannot_fail_the_work_of_its_successor(
 
     assert run(Stalled(), board, store) is None
     assert read_endings(store, ENDINGS, STEP.work) == []
+
+
+class ReadOnly(MemoryStore):
+    """A store that takes nothing."""
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        raise self.refusal
+
+    refusal: SameSkyError = StoreUnavailable("the disk is full")
+
+
+@pytest.mark.parametrize("refusal", [StoreUnavailable("the disk is full"), BadSetting("403")])
+def test_a_store_that_takes_no_endings_makes_no_failure_of_it(board: Board, refusal: SameSkyError) -> None:
+    away = ReadOnly()
+    away.refusal = refusal
+    work = Work(StoreUnavailable("no answer"))
+    for _ in range(6):
+        run(work, board, away)
+        assert board.resting(["step"]) == {"step"}
+    assert work.starts == 6
+    failure = run(work, board, MemoryStore())  # it takes them again
+    assert failure is not None
+    assert (failure.code, failure.attempts) == ("store-unavailable", 3)
+
+
+def test_the_second_part_to_fail_a_job_is_told_too(board: Board, store: MemoryStore) -> None:
+    class Meanwhile(Work):
+        def __call__(self, lease: Lease, attempt: Attempt) -> None:
+            run(Work(BadTable("cut short")), board, store)
+            super().__call__(lease, attempt)
+
+    other = StepWork("other", work=STEP.work, label=STEP.label, endings=ENDINGS, part="part 4")
+    run(Meanwhile(BadTable("cut short too")), board, store, other)
+    assert len(read_endings(store, ENDINGS, STEP.work)) == 1
+    (history,) = board.histories(["other"])
+    assert [(told.state, told.why) for told in history] == [(State.RUNNING, ""), (State.FAILED, "cut short too")]
+
+
+def test_a_take_over_is_counted_though_the_step_was_sent_again(board: Board, store: MemoryStore, redis: Redis) -> None:
+    with pytest.raises(SystemExit):
+        run(Work(SystemExit()), board, store)
+    board.note({"step": Transition(state=State.QUEUED, at="now", worker="reconciler")})
+    here = Meters(redis)
+    Runner(board, store, here, attempts=3, rest_seconds=5).run(STEP, Work())
+    assert here.read()["samesky_lease_takeovers_total"][()].value == 1
+    Runner(board, store, here, attempts=3, rest_seconds=5).run(STEP, Work())
+    assert here.read()["samesky_lease_takeovers_total"][()].value == 1

@@ -328,3 +328,43 @@ def test_an_embedding_cut_otherwise_is_the_same_embedding(store: ObjectStore, ma
     manifest = commit_manifest(store, cut, _put_all(store, cut, "a1"))
     assert read_manifest(store, otherwise) == manifest
     assert list(read_receipts(store, otherwise)) == [], "parts of another cut cannot be mixed in"
+
+
+class Watched(MemoryStore):
+    """A store that alters the first reading of each key in `once`, and tells what was deleted, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.once: set[str] = set()
+        self.deleted: list[str] = []
+
+    def get(self, key: str) -> bytes:
+        data = super().get(key)
+        if key in self.once:
+            self.once.remove(key)
+            return data[:-1] + bytes([data[-1] ^ 1])
+        return data
+
+    def delete(self, key: str) -> None:
+        self.deleted.append(key)
+        super().delete(key)
+
+
+def test_what_came_altered_once_is_not_taken_back(spec: EmbeddingSpec) -> None:
+    store = Watched()
+    parts = _put_all(store, spec, "a1")
+    commit_manifest(store, spec, parts)
+    store.once = {keys.manifest(spec), parts[0].key, parts[2].key}
+    assert not revoke_damaged(store, spec)
+    assert store.deleted == []
+    assert store.once == set()
+
+
+def test_a_manifest_is_taken_back_before_what_it_names(spec: EmbeddingSpec) -> None:
+    store = Watched()
+    parts = _put_all(store, spec, "a1")
+    commit_manifest(store, spec, parts)
+    store.put(parts[1].key, b"altered")
+    assert revoke_damaged(store, spec)
+    assert store.deleted == [keys.manifest(spec), keys.part_receipt(spec, "a1", 1), parts[1].key]
+    assert set(read_receipts(store, spec)) == {0, 2}

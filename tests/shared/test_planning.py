@@ -8,7 +8,7 @@ import pytest
 
 from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, PairPolicy, Scoring, Study
 from shared.errors import BadStudy, TooFewObjects
-from shared.planning import choose_pairs, expand, refuse_unseen
+from shared.planning import MOST_EMBEDDINGS, MOST_PAIRS, choose_pairs, expand, refuse_unseen
 
 SpecMaker = Callable[..., EmbeddingSpec]
 Plan = Callable[..., Study]
@@ -117,3 +117,28 @@ def test_a_modality_named_that_no_model_takes_is_refused(make_spec: SpecMaker) -
     refuse_unseen("tiny", [spec.modality], [spec.model])
     with pytest.raises(BadStudy, match="no model of the study takes desi of tiny"):
         refuse_unseen("tiny", [spec.modality, desi], [spec.model])
+
+
+def _many(spec: EmbeddingSpec, modalities: int) -> list[Modality]:
+    return [spec.modality.model_copy(update={"name": f"m{number}"}) for number in range(modalities)]
+
+
+def test_a_study_of_ten_thousand_pairs_is_taken_and_a_larger_one_refused(make_spec: SpecMaker) -> None:
+    spec = make_spec()
+
+    def plan_all(modalities: int) -> Study:
+        return expand([(spec.dataset, _many(spec, modalities))], [spec.model], ["all"], Scoring(), created_at="now")
+
+    assert len(plan_all(142).pairs) == 142 * 141 // 2
+    assert 316 * 315 // 2 <= MOST_PAIRS < 317 * 316 // 2
+    assert len(plan_all(316).pairs) == 316 * 315 // 2
+    with pytest.raises(BadStudy, match=r"a study of 50,086 pairs; expected at most 50,000 pairs"):
+        plan_all(317)
+
+
+def test_more_embeddings_than_a_study_may_have_are_refused_before_they_are_built(make_spec: SpecMaker) -> None:
+    spec = make_spec()
+    modalities = _many(spec, MOST_EMBEDDINGS // 1000)
+    datasets = [(spec.dataset, modalities)]
+    with pytest.raises(BadStudy, match=r"a study of 10,010 embeddings; expected at most 10,000 embeddings"):
+        expand(datasets, [spec.model] * 1001, ["crossmodal"], Scoring(), created_at="now")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import socket
 import threading
@@ -213,3 +214,40 @@ def test_missing_names_the_key_not_the_place(moto_endpoint: str) -> None:
     store.prepare()
     with pytest.raises(ObjectMissing, match="no object at some/key"):
         store.get("some/key")
+
+
+def _giving(give: Callable[[str], tuple[bytes, str | None]]) -> Handler:
+    class Give(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body, tag = give(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            if tag is not None:
+                self.send_header("ETag", tag)
+            self.end_headers()
+            self.wfile.write(body)
+
+    return Give
+
+
+@pytest.mark.parametrize("item", ["<Kex>a</Kex>", "<Kex/>", "<Key>a</Key"])
+def test_a_list_that_came_altered_is_an_answer_that_did_not_come(serve: Callable[[Handler], str], item: str) -> None:
+    listed = f"<ListBucketResult><Contents>{item}</Contents></ListBucketResult>".encode()
+    with pytest.raises(StoreUnavailable):
+        _store(serve(_giving(lambda _: (listed, None)))).keys("a/")
+
+
+@pytest.mark.parametrize("tag", [None, '"0123456789abcdef0123456789abcdef-2"', '"0123456789abcdef0123456789abcdef"'])
+def test_one_object_whose_tag_is_no_md5_does_not_end_the_comparing(
+    serve: Callable[[Handler], str], tag: str | None
+) -> None:
+    altered = iter([b"who1e"])
+
+    def give(path: str) -> tuple[bytes, str | None]:
+        if path.endswith("/pieces"):
+            return b"whole", tag
+        return next(altered, b"whole"), f'"{hashlib.md5(b"whole", usedforsecurity=False).hexdigest()}"'
+
+    store = _store(serve(_giving(give)))
+    assert store.get("copied/in/pieces") == b"whole"
+    assert store.get("a") == b"whole"

@@ -18,7 +18,7 @@ from services.broker import EMBED, EMBED_PART, SCORE, Sender
 from services.connection import connect
 from services.meters import TABLE, Meters
 from services.presence import Presence
-from services.seeing import Seeing, count_states, look_at_queue
+from services.seeing import Seeing, look_at_queue
 from services.studies import Studies
 from shared.contracts import Study
 from shared.errors import StoreUnavailable
@@ -85,7 +85,7 @@ def test_jobs_and_pairs_are_counted_once_however_many_studies_want_them(
     assert of(samples, "samesky_jobs", state="queued") == len(other.embeddings) - 2
     assert of(samples, "samesky_pairs", state="done") == 1
     assert of(samples, "samesky_pairs", state="queued") == len(other.pairs) - 1
-    assert sum(count_states(known).jobs.values()) == len(other.embeddings)
+    assert sum(known.count_states().jobs.values()) == len(other.embeddings)
 
 
 def test_what_waits_is_shown_with_its_age(web: FlaskClient, redis: Redis, sender: Sender) -> None:

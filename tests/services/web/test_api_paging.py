@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from openapi_spec_validator import validate as validate_openapi
 
 from services.api.paging import cut_page
+from shared import keys
 from shared.contracts import Study
+from shared.store import MemoryStore
 
 NAMES = st.text("abc", max_size=3)
 KEYS = st.tuples(NAMES, st.integers(-3, 3), st.floats(allow_nan=False, allow_infinity=False))
@@ -49,6 +52,41 @@ def test_following_next_lists_all_studies_newest_first(web: FlaskClient, accept:
             accept(limit=16 + len(met))
     assert len(met) == len(set(met))
     assert ids <= set(met)
+
+
+@pytest.mark.parametrize("cursor", ["x", "!", "e30", "W10", "W251bGxd", "W1t9XV0"])  # junk, {}, [], [null], [[}]]
+def test_a_cursor_that_no_list_gave_is_refused_by_an_empty_list_too(web: FlaskClient, cursor: str) -> None:
+    for address in ("/v1/studies", "/v1/scores", "/v1/embeddings", "/v1/models"):
+        answer = web.get(f"{address}?cursor={cursor}")
+        assert (answer.status_code, answer.json["code"]) == (422, "bad-input"), address
+
+
+def test_pages_of_scores_join_to_all_of_them_and_read_their_own_records_alone(
+    web: FlaskClient,
+    store: MemoryStore,
+    accept: Callable[..., Study],
+    finish: Callable[[Study], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = accept(models=("fake-small", "fake-large"))
+    finish(study)
+    read: list[str] = []
+    get = store.get
+    monkeypatch.setattr(store, "get", lambda key: (read.append(key), get(key))[1])
+    for first in ("/v1/scores", f"/v1/studies/{study.id}/scores"):
+        whole = web.get(first).json["items"]
+        assert len(whole) == len(study.pairs) == 4
+        address, met = f"{first}?limit=1", list[dict[str, object]]()
+        while address:
+            read.clear()
+            page = web.get(address).json
+            assert sum(map(keys.is_score, (key for key in read if key.startswith(keys.SCORES)))) <= 3
+            met, address = met + page["items"], page["next"]
+        assert met == whole
+    read.clear()
+    digest = study.scores()[-1].digest
+    assert web.get(f"/v1/scores/{digest}").json["spec"]["pair"]["left"]["dataset"]["name"] == "twin"
+    assert len([key for key in read if key.startswith(keys.SCORES)]) == 1
 
 
 def test_filters_go_with_the_cursor(
