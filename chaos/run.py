@@ -33,7 +33,7 @@ from shared.store import DirectoryStore, ObjectStore
 
 POISON = "fake-poison"
 _LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 600.0, 240.0, 60.0
-_PATIENCE_SECONDS, _LOOK_SECONDS = 8.0, 0.2
+_PATIENCE_SECONDS, _LOOK_SECONDS = 8.0, 0.4
 _DOUBLED = ("one manifest", "one score")
 T = TypeVar("T")
 
