@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chaos import study
 from chaos.cluster import Storage
+from chaos.faults import Kind
 from chaos.report import Outcome, write_report
 from chaos.run import Plan, run_seed, run_undisturbed
 
@@ -19,7 +20,7 @@ def main() -> None:
     """Parse, run, report."""
     signal.signal(signal.SIGTERM, _interrupt)
     asked = _parse()
-    plan, folder = Plan(asked.faults, asked.folder, asked.datasets, asked.attempts), asked.folder
+    plan, folder = Plan(asked.faults, asked.folder, asked.datasets, asked.attempts, asked.kinds), asked.folder
     study.write_tables(plan.data, plan.datasets)
     print(f"the undisturbed run of {plan.datasets} datasets", flush=True)
     undisturbed = run_undisturbed(plan)
@@ -32,9 +33,7 @@ def main() -> None:
     print(write_report(folder, outcomes))
     failed = [outcome.seed for outcome in outcomes if outcome.breaches]
     for seed in failed:
-        again = f"python -m chaos --seeds {seed} --faults {plan.faults} --datasets {plan.datasets}"
-        again += f" --attempts {plan.attempts}" + (f" --store {asked.store}" if asked.store else "")
-        print(f"seed {seed} broke a promise. Its logs: {folder / str(seed)}. Once more: {again}")
+        print(f"seed {seed} broke a promise. Its logs: {folder / str(seed)}. Once more: {_again(seed, asked)}")
     sys.exit(bool(failed))
 
 
@@ -44,7 +43,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--faults", type=int, default=20, help="faults in each run")
     parser.add_argument("--store", choices=STORES, help="S3 server; without it, moto for even seeds, rclone for odd")
     parser.add_argument("--datasets", type=int, default=5, help="9 jobs and 15 pairs for each")
-    parser.add_argument("--attempts", type=int, default=4, help="starts of one step before it is failed")
+    parser.add_argument("--kinds", type=_kinds, default=frozenset(Kind), help="only these, as kill-worker,storage")
+    parser.add_argument("--attempts", type=int, default=8, help="starts of one step before it is failed")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="for data, logs and the report")
     return parser.parse_args()
 
@@ -55,6 +55,25 @@ def _seeds(text: str) -> tuple[int, ...]:
         first, _, last = each.partition("-")
         found += range(int(first), int(last or first) + 1)
     return tuple(found)
+
+
+def _kinds(text: str) -> frozenset[Kind]:
+    known = {_slug(kind): kind for kind in Kind}
+    unknown = sorted(set(text.split(",")) - known.keys())
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no kind {', '.join(unknown)}; there are {', '.join(known)}")
+    return frozenset(known[each] for each in text.split(","))
+
+
+def _slug(kind: Kind) -> str:
+    return kind.replace(" ", "-")
+
+
+def _again(seed: int, asked: argparse.Namespace) -> str:
+    """The command that runs one seed again as it was."""
+    again = f"python -m chaos --seeds {seed} --faults {asked.faults} --datasets {asked.datasets}"
+    again += f" --attempts {asked.attempts}" + (f" --store {asked.store}" if asked.store else "")
+    return again + ("" if len(asked.kinds) == len(Kind) else f" --kinds {','.join(map(_slug, sorted(asked.kinds)))}")
 
 
 def _tell(outcome: Outcome, place: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -18,7 +18,7 @@ class Kind(StrEnum):
     KILL_POOL_CHILD = "kill pool child"
     TERM_WORKER = "term worker"
     QUIT_WORKER = "quit worker"
-    STALL_WORKER = "stall worker beyond its lease"
+    STALL_WORKER = "stall worker"  # beyond its lease
     KILL_REDIS = "kill redis"
     STALL_REDIS = "stall redis"
     FLUSH_REDIS = "flush redis"
@@ -72,16 +72,17 @@ class Fault:
         return f"{self.operation} {self.harm}" if self.harm else str(self.kind)
 
 
-def draw_schedule(seed: int, faults: int, *, killable_s3: bool) -> tuple[Fault, ...]:
-    """`faults` faults in the order of their time; the same for the same arguments.
+def draw_schedule(seed: int, faults: int, kinds: Collection[Kind]) -> tuple[Fault, ...]:
+    """`faults` faults of these kinds in the order of their time; the same for the same arguments.
 
     Half are dealt from a deck of faults on processes and half from one of harms to storage, so that a run of some
-    length meets every kind. killable_s3: whether the S3 server keeps its objects when it is killed.
+    length meets every kind. Without kinds of one half, all are of the other.
     """
     draw = random.Random(f"samesky-chaos-{seed}")
-    kinds = [kind for kind, count in _DECK.items() for _ in range(count) if killable_s3 or kind is not Kind.KILL_S3]
-    blows = _deal(kinds, -(-faults // 2), draw)
-    harms = _deal(list(Harm), faults // 2, draw)
+    deck = [kind for kind, count in _DECK.items() for _ in range(count) if kind in kinds]
+    storage = 0 if Kind.STORAGE not in kinds else faults // 2 if deck else faults
+    blows = _deal(deck, faults - storage, draw)
+    harms = _deal(list(Harm), storage, draw)
     made: list[tuple[Kind, Harm | None]] = [(kind, None) for kind in blows]
     made += [(Kind.STORAGE, harm) for harm in harms]
     draw.shuffle(made)
@@ -93,9 +94,9 @@ def draw_schedule(seed: int, faults: int, *, killable_s3: bool) -> tuple[Fault, 
 
 
 def _deal(deck: Sequence[T], count: int, draw: random.Random) -> list[T]:
-    """`count` cards, the deck shuffled anew whenever it is used up."""
+    """`count` cards, the deck shuffled anew whenever it is used up; none of an empty deck."""
     dealt: list[T] = []
-    while len(dealt) < count:
+    while deck and len(dealt) < count:
         dealt += draw.sample(deck, len(deck))
     return dealt[:count]
 

@@ -146,9 +146,14 @@ class Injector:
         return None
 
     def _on_worker(self, fault: Fault) -> Deed:
-        workers = [*self._cluster.embedders, *self._cluster.scorers]
+        """A deed on one of the workers that hold a step, or on any while none does."""
+        held = {
+            name: self._watch.held_by(self._cluster.pid(name))
+            for name in [*self._cluster.embedders, *self._cluster.scorers]
+        }
+        workers = [name for name, steps in held.items() if steps] or list(held)
         target = workers[int(fault.pick * len(workers))]
-        return Deed(fault, time.time(), target, self._watch.held_by(self._cluster.pid(target)))
+        return Deed(fault, time.time(), target, held[target])
 
     def _stall(self, name: str, seconds: float) -> None:
         self._cluster.signal(name, signal.SIGSTOP)

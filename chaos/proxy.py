@@ -159,7 +159,7 @@ class Proxy:
             came.update(data)
             went.update(left)
             place += len(data)
-            for piece in _pieces(left, length) if pause else [left]:
+            for piece in _pieces(left, length or len(left)) if pause else [left]:
                 if piece:
                     await sink.send(h11.Data(data=piece))
                 await asyncio.sleep(pause)

@@ -12,20 +12,22 @@ from chaos.watch import Holds
 KILLS = frozenset({Kind.KILL_WORKER, Kind.KILL_POOL_CHILD, Kind.QUIT_WORKER})
 
 
-def seconds_to_restart(deeds: Iterable[Deed], holds: Holds, made: Mapping[str, Sequence[float]]) -> list[float]:
-    """For each step that a killed worker held: seconds until a worker holds it again, or stores its result.
+def seconds_to_restart(
+    deeds: Iterable[Deed], holds: Holds, made: Mapping[str, Sequence[float]]
+) -> dict[str, list[float]]:
+    """For each step that a killed worker held: seconds until a worker holds it again, or stores its result, by kind.
 
     made: when results of each step were stored. A step whose result was stored before its worker died, and that
     nobody took up again, is not counted: there was nothing left to do.
     """
-    found = []
+    found: dict[str, list[float]] = {}
     for deed in deeds:
         for step in deed.held if deed.fault.kind in KILLS else ():
             later = [moment for moment in made.get(step, ()) if moment > deed.at]
             held = holds.taken_over(step, deed.at)
             moments = [*later[:1], *([] if held is None else [held])]
             if moments:
-                found.append(min(moments) - deed.at)
+                found.setdefault(str(deed.fault.kind), []).append(round(min(moments) - deed.at, 2))
     return found
 
 

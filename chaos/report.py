@@ -1,19 +1,21 @@
-"""The table of a run over several seeds: faults by kind, what was lost or doubled, how soon work went on."""
+"""The tables of runs over several seeds: faults by kind, what was lost or doubled, how soon work went on.
+
+`python -m chaos.report build/chaos/*/outcome.json` draws them again, in Markdown, from what the seeds left.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from chaos.recovery import quantile
+
+_SEEDS = ("seeds", "store", "faults", "lost", "doubled", "made again", "restart p50, s", "p99, s", "took, s", "verdict")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Outcome:
 
     faults: done, by name. requests: storage requests harmed, by harm. steps: parts and scores wanted. lost: jobs,
     pairs and results that are not as they must be. doubled: manifests and scores that had two writers. repeated:
-    results stored again. restarts: seconds from a kill until the work was held again. breaches: all that is wrong.
+    results stored again. restarts: seconds from a kill until the work was held again, by kind of kill. processes:
+    how often each was started again. breaches: all that is wrong.
     """
 
     seed: int
@@ -33,7 +36,7 @@ class Outcome:
     lost: int
     doubled: int
     repeated: int
-    restarts: list[float]
+    restarts: dict[str, list[float]]
     processes: dict[str, int]
     seconds: float
     breaches: list[str] = field(default_factory=list)
@@ -46,7 +49,8 @@ class Outcome:
 
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """All seeds together, as plain JSON values."""
-    restarts = [seconds for outcome in outcomes for seconds in outcome.restarts]
+    by_kind = _by_kind(outcomes)
+    restarts = [seconds for each in by_kind.values() for seconds in each]
     steps, again = sum(outcome.steps for outcome in outcomes), sum(outcome.repeated for outcome in outcomes)
     faults, requests = Counter[str](), Counter[str]()
     for outcome in outcomes:
@@ -69,49 +73,71 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def draw_tables(outcomes: Sequence[Outcome]) -> list[Table]:
-    """One row for each kind of fault, and one for each seed."""
-    total = summarise(outcomes)
-    kinds = Table("fault", "times", title=f"{total['total']} faults over {len(outcomes)} seeds")
-    for name, times in total["faults"].items():
-        kinds.add_row(name, str(times))
-    seeds = Table("seed", "store", "faults", "lost", "doubled", "restart p50, s", "p99, s", "repeated", "s", "verdict")
-    for outcome in outcomes:
-        seeds.add_row(str(outcome.seed), outcome.storage, *_cells(summarise([outcome])), _verdict(outcome))
-    failed = sum(bool(outcome.breaches) for outcome in outcomes)
-    seeds.add_section()
-    seeds.add_row("all", "", *_cells(total), f"{failed} failed" if failed else "kept")
-    return [kinds, seeds]
-
-
-def _cells(found: dict[str, Any]) -> list[str]:
-    quantiles = ["" if found[name] is None else f"{found[name]:.1f}" for name in ("restart_p50", "restart_p99")]
-    again = f"{found['repeated']} of {found['steps']}, {found['repeated_share']:.1%}"
-    return [
-        str(found["total"]),
-        str(found["lost"]),
-        str(found["doubled"]),
-        *quantiles,
-        again,
-        f"{found['seconds']:.0f}",
+def draw_tables(outcomes: Sequence[Outcome]) -> str:
+    """Three tables in Markdown: a row for each seed, store and all; for each kind of fault; for each kind of kill."""
+    stores = sorted({outcome.storage for outcome in outcomes})
+    each = {store: [outcome for outcome in outcomes if outcome.storage == store] for store in stores}
+    seeds = [_row(str(outcome.seed), outcome.storage, [outcome]) for outcome in outcomes]
+    seeds += [_row(f"{len(some)} seeds", store, some) for store, some in each.items()]
+    seeds.append(_row(f"{len(outcomes)} seeds", "all", outcomes))
+    total, parts = summarise(outcomes)["faults"], [summarise(some)["faults"] for some in each.values()]
+    faults = [(name, *(str(part.get(name, 0)) for part in parts), str(times)) for name, times in total.items()]
+    restarts = [_spread(kind, seconds) for kind, seconds in sorted(_by_kind(outcomes).items())]
+    tables = [
+        _table(_SEEDS, seeds),
+        _table(("fault", *stores, "all"), faults),
+        _table(("what held the work", "times", "restart p50, s", "p99, s", "longest, s"), restarts),
     ]
+    return "\n".join(tables)
 
 
-def _verdict(outcome: Outcome) -> str:
-    return f"{len(outcome.breaches)} breaches" if outcome.breaches else "kept"
+def _by_kind(outcomes: Iterable[Outcome]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        for kind, seconds in outcome.restarts.items():
+            found.setdefault(kind, []).extend(seconds)
+    return found
+
+
+def _row(seeds: str, store: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    found, failed = summarise(outcomes), sum(len(outcome.breaches) for outcome in outcomes)
+    return (
+        seeds,
+        store,
+        *(str(found[name]) for name in ("total", "lost", "doubled")),
+        f"{found['repeated']} of {found['steps']} ({found['repeated_share']:.1%})",
+        *("" if found[name] is None else f"{found[name]:.1f}" for name in ("restart_p50", "restart_p99")),
+        f"{found['seconds']:.0f}",
+        f"{failed} breaches" if failed else "kept",
+    )
+
+
+def _spread(kind: str, seconds: Sequence[float]) -> tuple[str, ...]:
+    spread = (quantile(seconds, 0.5), quantile(seconds, 0.99), max(seconds))
+    return (kind, str(len(seconds)), *(f"{each:.1f}" for each in spread))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Write `outcome.json` into the seed's folder."""
+    (folder / "outcome.json").write_text(json.dumps(asdict(outcome), indent=1) + "\n", encoding="utf-8")
 
 
 def write_report(folder: Path, outcomes: Sequence[Outcome]) -> str:
-    """Write `report.txt` and `report.json` into `folder`; the text."""
-    text = StringIO()
-    console = Console(file=text, width=140)
-    for table in draw_tables(outcomes):
-        console.print(table)
-    for outcome in outcomes:
-        for breach in outcome.breaches:
-            console.print(f"seed {outcome.seed}: {breach}", markup=False, soft_wrap=True)
+    """Write `report.md` and `report.json` into `folder`; the text."""
+    text = draw_tables(outcomes)
+    text += "".join(f"\nseed {outcome.seed}: {breach}" for outcome in outcomes for breach in outcome.breaches)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.txt").write_text(text.getvalue(), encoding="utf-8")
+    (folder / "report.md").write_text(text, encoding="utf-8")
     whole = {"all": summarise(outcomes), "seeds": [asdict(outcome) for outcome in outcomes]}
     (folder / "report.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    return text.getvalue()
+    return text
+
+
+if __name__ == "__main__":
+    read = [Outcome(**json.loads(Path(name).read_text(encoding="utf-8"))) for name in sys.argv[1:]]
+    print(draw_tables(sorted(read, key=lambda outcome: outcome.seed)))

@@ -17,7 +17,7 @@ from chaos.faults import Fault, Kind, draw_schedule
 from chaos.injector import Deed, Injector
 from chaos.proxy import Entry
 from chaos.recovery import repeated, seconds_to_restart
-from chaos.report import Outcome
+from chaos.report import Outcome, write_outcome
 from chaos.traffic import made_parts, made_scores
 from chaos.watch import Holds, LeaseWatch
 from services.board import Board
@@ -32,8 +32,8 @@ from shared.settings import Settings
 from shared.store import DirectoryStore, ObjectStore
 
 POISON = "fake-poison"
-_LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 300.0, 240.0, 60.0
-_PATIENCE_SECONDS, _LOOK_SECONDS = 4.0, 0.1
+_LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 600.0, 240.0, 60.0
+_PATIENCE_SECONDS, _LOOK_SECONDS = 8.0, 0.4
 _DOUBLED = ("one manifest", "one score")
 T = TypeVar("T")
 
@@ -43,13 +43,14 @@ class Plan:
     """What runs of several seeds have in common.
 
     folder: for data, logs and results. datasets: see `chaos.study`. attempts: starts of one step; more than the
-    default, since a kill is a start, and no innocent step may fail for having met three.
+    default, since a kill is a start, and no innocent step may fail for having met three. kinds: of faults.
     """
 
     faults: int
     folder: Path
     datasets: int
-    attempts: int = 4
+    attempts: int = 8
+    kinds: Collection[Kind] = frozenset(Kind)
 
     @property
     def data(self) -> Path:
@@ -69,7 +70,7 @@ def run_undisturbed(plan: Plan) -> ObjectStore:
 def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) -> Outcome:
     """Run one seed, and judge it. Its logs, requests and faults stay in a folder named by the seed."""
     began, folder = time.monotonic(), plan.folder / str(seed)
-    schedule = draw_schedule(seed, plan.faults, killable_s3=storage == "rclone")
+    schedule = draw_schedule(seed, plan.faults, _kinds(plan, storage))
     with (
         Cluster(folder, plan.data, storage, seed=seed, settings=_settings(plan)) as cluster,
         LeaseWatch(cluster.redis_url) as watch,
@@ -96,7 +97,7 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
     made = made_parts(entries) | made_scores(entries)
     done = [deed for deed in injector.deeds if deed.done]
     doubled = sum(breach.check in _DOUBLED for breach in breaches)
-    return Outcome(
+    outcome = Outcome(
         seed=seed,
         storage=storage,
         faults=dict(Counter(deed.fault.name for deed in done)),
@@ -105,11 +106,13 @@ def run_seed(plan: Plan, seed: int, storage: Storage, undisturbed: ObjectStore) 
         lost=len(breaches) - doubled,
         doubled=doubled,
         repeated=repeated(made),
-        restarts=[round(each, 2) for each in seconds_to_restart(done, watch.holds, made)],
+        restarts=seconds_to_restart(done, watch.holds, made),
         processes=restarts,
         seconds=round(time.monotonic() - began, 1),
         breaches=[f"{breach.check}: {breach.what}" for breach in breaches],
     )
+    write_outcome(folder, outcome)
+    return outcome
 
 
 def judge(
@@ -140,6 +143,11 @@ def _check_starts(cluster: Cluster, plan: Plan, deeds: Sequence[Deed]) -> Iterat
     return verdict.check_starts(logs, plan.attempts * (1 + flushes))
 
 
+def _kinds(plan: Plan, storage: Storage) -> frozenset[Kind]:
+    """The kinds that this store can stand: moto keeps its objects in memory, and would lose them when killed."""
+    return frozenset(plan.kinds) - (set() if storage == "rclone" else {Kind.KILL_S3})
+
+
 def _settings(plan: Plan) -> dict[str, str]:
     return {"SAMESKY_ATTEMPTS": str(plan.attempts)}
 
@@ -152,16 +160,25 @@ def _find_garbage(cluster: Cluster, store: ObjectStore) -> list[str]:
 
 
 def _let_loose(injector: Injector, schedule: Sequence[Fault], share_done: Callable[[], float]) -> None:
-    """Do each fault when its share of the work is done, or when nothing has happened for a while."""
-    last, end = time.monotonic(), time.monotonic() + _LONGEST_WORK_SECONDS
+    """Do each fault when its share of the work is done, or when the work stands still; and let each meet something."""
+    end = time.monotonic() + _LONGEST_WORK_SECONDS
     for fault in schedule:
-        while (share := share_done()) < fault.share and time.monotonic() - last < _PATIENCE_SECONDS:
-            time.sleep(_LOOK_SECONDS)
-        if share >= 1 or time.monotonic() > end:
+        _watch_work(share_done, lambda share, fault=fault: share >= fault.share, end)  # type: ignore[misc]
+        if share_done() >= 1 or time.monotonic() > end:
             return
         injector.inject(fault)
-        last = time.monotonic()
         time.sleep(_LOOK_SECONDS)
+    _watch_work(share_done, lambda share: share >= 1 or all(deed.done for deed in injector.deeds), end)
+
+
+def _watch_work(share_done: Callable[[], float], enough: Callable[[float], bool], end: float) -> None:
+    """Return when enough of the work is done, when it has stood still for a while, or at the end."""
+    share, moved = share_done(), time.monotonic()
+    while not enough(share) and time.monotonic() < min(end, moved + _PATIENCE_SECONDS):
+        time.sleep(_LOOK_SECONDS)
+        former, share = share, share_done()
+        if share > former:
+            moved = time.monotonic()
 
 
 def _share_done(entries: Sequence[Entry], study: Study) -> float:

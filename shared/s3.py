@@ -242,7 +242,10 @@ class S3Store:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == "NoSuchKey":
             return missing(key)
-        if status >= 500 or status == 429 or code in _TRY_AGAIN:
+        unread = (
+            operation == "GetObject" and status == 404 and code != "NoSuchBucket"
+        )  # an answer that was cut, or bent
+        if status >= 500 or status == 429 or code in _TRY_AGAIN or unread:
             return StoreUnavailable(
                 f"the S3 server failed at {operation} with {status} {code}", "success", "look at the server's log"
             )

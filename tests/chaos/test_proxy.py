@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -58,7 +59,7 @@ def test_what_is_not_harmed_passes_unchanged(raw: Any, proxy: Proxy, direct: S3S
 def test_errors(raw: Any, proxy: Proxy, direct: S3Store, harm: Harm, status: int, operation: str) -> None:
     direct.put("there", BODY)
     proxy.harm(Burst(harm, [operation], 1))  # type: ignore[list-item]
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "GET": lambda: get(raw, "there"),
         "PUT": lambda: put(raw, "new"),
         "HEAD": lambda: raw.head_object(Bucket="chaos", Key="there"),
@@ -76,13 +77,14 @@ def test_errors(raw: Any, proxy: Proxy, direct: S3Store, harm: Harm, status: int
 def test_silence_is_a_timeout(raw: Any, proxy: Proxy, direct: S3Store, operation: str) -> None:
     direct.put("there", BODY)
     proxy.harm(Burst(Harm.SILENCE, [operation], 1, seconds=3))  # type: ignore[list-item]
+    calls: dict[str, Callable[[], Any]] = {
+        "GET": lambda: get(raw, "there"),
+        "PUT": lambda: put(raw, "new"),
+        "HEAD": lambda: raw.head_object(Bucket="chaos", Key="there"),
+        "LIST": lambda: raw.list_objects_v2(Bucket="chaos"),
+    }
     with pytest.raises(ReadTimeoutError):
-        {
-            "GET": lambda: get(raw, "there"),
-            "PUT": lambda: put(raw, "new"),
-            "HEAD": lambda: raw.head_object(Bucket="chaos", Key="there"),
-            "LIST": lambda: raw.list_objects_v2(Bucket="chaos"),
-        }[operation]()
+        calls[operation]()
     assert not direct.exists("new")
 
 

@@ -46,10 +46,10 @@ def test_seconds_to_restart() -> None:
     for moment, held in ((9, {"a:0": "5 h:7", "a:1": "6 h:7"}), (12, {}), (14, {"a:0": "8 h:9"})):
         holds.see(moment, held)
     made = {"a:0": [20.0], "a:1": [8.0, 13.0], "a:2": [3.0]}
-    assert seconds_to_restart([kill(10, "a:0")], holds, made) == [4]
-    assert seconds_to_restart([kill(10, "a:1")], holds, made) == [3]
-    assert seconds_to_restart([kill(10, "a:2")], holds, made) == []
-    assert seconds_to_restart([kill(10, "a:0", kind=Kind.TERM_WORKER)], holds, made) == []
+    assert seconds_to_restart([kill(10, "a:0")], holds, made) == {"kill worker": [4]}
+    assert seconds_to_restart([kill(10, "a:1")], holds, made) == {"kill worker": [3]}
+    assert seconds_to_restart([kill(10, "a:2")], holds, made) == {}
+    assert seconds_to_restart([kill(10, "a:0", kind=Kind.TERM_WORKER)], holds, made) == {}
 
 
 def test_quantiles() -> None:

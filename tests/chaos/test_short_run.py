@@ -55,7 +55,7 @@ class History:
 
     def checks(self) -> set[str]:
         """The names of the checks that fail."""
-        breaches = judge(self.shown, self.store, self.undisturbed, self.entries, self.garbage, attempts=3)
+        breaches = judge(self.shown, self.store, self.undisturbed, self.entries, self.garbage, attempts=4)
         return {breach.check for breach in breaches}
 
 
@@ -68,9 +68,9 @@ def history(short_run: Path, tmp_path: Path) -> History:
 def test_a_short_run_keeps_every_promise(short_run: Path, history: History) -> None:
     report = json.loads((short_run / "report.json").read_text())
     assert (report["all"]["lost"], report["all"]["doubled"]) == (0, 0)
-    assert report["all"]["total"] >= 4
+    assert report["all"]["total"] >= 3
     assert report["all"]["steps"] == 27 + 15
-    assert "kept" in (short_run / "report.txt").read_text()
+    assert "kept" in (short_run / "report.md").read_text()
     assert history.checks() == set()
 
 

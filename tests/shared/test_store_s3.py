@@ -98,6 +98,14 @@ def test_a_server_that_fails_is_unavailable(serve: Callable[[Handler], str]) -> 
         store.put("key", b"x")
 
 
+@pytest.mark.parametrize("code", ["404", "NoSuchKez", ""])
+def test_an_answer_that_does_not_say_what_is_missing_is_asked_for_again(
+    serve: Callable[[Handler], str], code: str
+) -> None:
+    with pytest.raises(StoreUnavailable, match="GetObject with 404"):
+        _store(serve(_answering(404, code))).get("key")
+
+
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (400, "AuthorizationHeaderMalformed")])
 def test_a_refusal_is_a_setting_to_mend(serve: Callable[[Handler], str], status: int, code: str) -> None:
     for act in _every_act(_store(serve(_answering(status, code)))):
