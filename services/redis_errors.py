@@ -1,7 +1,8 @@
-"""What Redis raises when it is away, under our own name."""
+"""A Redis that is away: what it raises, under our own name, and how to go on without it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from shared.errors import BrokerUnavailable
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -22,3 +25,12 @@ def named_errors() -> Iterator[None]:
             "a server at SAMESKY_REDIS_URL",
             "start it, then try again",
         ) from error
+
+
+@contextmanager
+def without_redis(consequence: str) -> Iterator[None]:
+    """Go on without Redis, which is never the truth: say what follows from that."""
+    try:
+        yield
+    except BrokerUnavailable as error:
+        _log.warning("%s; %s", error, consequence)
