@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check readme format bench containers-check constraints clean
+.PHONY: help install demo up test check readme format bench bench-pairs containers-check constraints clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: install ## put the code into its standard form
 
 bench: install ## ratios against plain implementations, measured in one run
 	$(BIN)/python -m benchmarks
+
+bench-pairs: install ## memory, queues and fairness over a study of 10,000 pairs: about 15 minutes
+	$(BIN)/python -m benchmarks.many_pairs
 
 containers-check: ## build the images, run a study in containers, and see that its scores survive
 	docker/check
