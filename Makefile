@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check readme format bench chaos containers-check constraints clean
+.PHONY: help install demo up test check readme format bench bench-pairs chaos containers-check constraints clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: install ## ratios against plain implementations, measured in one run
 
 chaos: install ## kill and break real processes at seeded moments, and judge what became of their work; SEED=n for one
 	$(BIN)/python -m chaos --seeds $(or $(SEED),1-10)
+
+bench-pairs: install ## memory, queues and fairness over a study of 10,000 pairs: about 15 minutes
+	$(BIN)/python -m benchmarks.many_pairs
 
 containers-check: ## build the images, run a study in containers, and see that its scores survive
 	docker/check

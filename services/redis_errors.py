@@ -1,7 +1,8 @@
-"""What Redis raises when it is away, or takes no writes, under our own name."""
+"""A Redis that is away, or takes no writes: what it raises, under our own name, and how to go on without it."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ from shared.errors import BrokerUnavailable
 
 _NO_WRITES = (OutOfMemoryError, ReadOnlyError, ClusterDownError, TryAgainError)
 _DISK_FAILS = "MISCONF"  # has no class of its own; Redis says it to PING too
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -34,3 +36,12 @@ def named_errors() -> Iterator[None]:
             "a server with memory and disk to spare",
             "look at Redis's log, its maxmemory and its disk",
         ) from error
+
+
+@contextmanager
+def without_redis(consequence: str) -> Iterator[None]:
+    """Go on without Redis, which is never the truth: say what follows from that."""
+    try:
+        yield
+    except BrokerUnavailable as error:
+        _log.warning("%s; %s", error, consequence)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -21,6 +19,7 @@ from services.histories import job_history, pair_history
 from services.ledger import Ledger
 from services.metered_store import MeteredStore
 from services.meters import Meters
+from services.redis_errors import without_redis
 from services.reopening import Reopening, ending_of
 from services.results import Results
 from shared import keys
@@ -87,7 +86,7 @@ class Studies:
         return study, created
 
     def _take_up(self, study: Study) -> None:
-        with _without_redis("the reconciler will send the study's work"):
+        with without_redis("the reconciler will send the study's work"):
             self._board.allow(self._ledger.works(study))
             self._board.want(study.id, (spec.digest for spec in study.embeddings))
             self._dispatcher.release([study])
@@ -116,7 +115,7 @@ class Studies:
         wanted = {
             work for other in self.list() if not self._ledger.cancelled(other.id) for work in self._ledger.works(other)
         }
-        with _without_redis("what is queued of it will be begun"):
+        with without_redis("what is queued of it will be begun"):
             self._board.cancel(work for work in self._ledger.works(study) if work not in wanted)
 
     def find(self, study_id: str) -> Study:
@@ -146,7 +145,7 @@ class Studies:
             id=study.id,
             title=study.title,
             created_at=study.created_at,
-            state=summarise(itertools.chain((job.state for job in jobs), pairs)),
+            state=summarise([*(job.state for job in jobs), *pairs]),
             simulated=any(spec.dataset.simulated for spec in study.embeddings),
             jobs=count(job.state for job in jobs),
             pairs=count(pairs),
@@ -168,8 +167,7 @@ class Studies:
                 spec.digest: state
                 for spec, (state, _) in zip(self._ledger.scores(study), self._stand(study), strict=True)
             }
-            states = itertools.chain((job.state for job in own_jobs.values()), own_pairs.values())
-            studies.append(summarise(states))
+            studies.append(summarise([*(job.state for job in own_jobs.values()), *own_pairs.values()]))
             jobs |= own_jobs
             pairs |= own_pairs
         return StateCounts(
@@ -185,7 +183,7 @@ class Studies:
         steps = {spec.digest: [part_step_id(spec.digest, i) for i in range(spec.parts())] for spec in specs}
         running: set[str] = set()
         rows = [RowsDone(0, None)] * len(specs)
-        with _without_redis("progress is unknown"):
+        with without_redis("progress is unknown"):
             running = self._board.running(step for ids in steps.values() for step in ids)
             rows = self._board.rows_done(spec.digest for spec in specs)
         cancelled = self._ledger.cancelled(study.id)
@@ -228,7 +226,7 @@ class Studies:
         scores, scored = self._ledger.scores(study), self._ledger.scored_of(study)
         failures, cancelled = self._ledger.pair_failures(study, scored), self._ledger.cancelled(study.id)
         running: set[str] = set()
-        with _without_redis("what is running is unknown"):
+        with without_redis("what is running is unknown"):
             running = self._board.running(spec.digest for spec in scores if spec.digest not in scored)
         return [
             (_state(digest in scored, digest in failures, cancelled, digest in running), failures.get(digest))
@@ -303,15 +301,6 @@ def _state(done: bool, failed: bool, cancelled: bool, running: bool) -> State:
 
 def _pair(spec: ScoreSpec, state: State, failure: Failure | None) -> PairProgress:
     return PairProgress(score=spec.digest, label=spec.pair.label, kind=spec.pair.kind, state=state, failure=failure)
-
-
-@contextlib.contextmanager
-def _without_redis(consequence: str) -> Iterator[None]:
-    """Go on without Redis, which is never the truth: say what follows from that."""
-    try:
-        yield
-    except BrokerUnavailable as error:
-        _log.warning("%s; %s", error, consequence)
 
 
 def _now() -> str:

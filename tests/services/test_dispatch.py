@@ -8,7 +8,7 @@ import numpy as np
 from redis import Redis
 
 from services.board import Board
-from services.broker import EMBED, SCORE, queue_lists
+from services.broker import EMBED, PRIORITIES, SCORE, Sender, queue_lists
 from services.dispatch import Dispatcher, part_step, part_step_id
 from services.leases import manifest_step_id
 from services.ledger import Ledger
@@ -262,3 +262,28 @@ def test_a_look_at_a_study_asks_for_each_embedding_once(make_study: MakeStudy) -
     assert ledger.pair_failures(study, set()) == {}
     assert ledger.whole_of(study) == set()
     assert sorted(asked) == sorted(2 * [keys.manifest(spec) for spec in study.embeddings])
+
+
+def test_a_small_study_finds_room_beside_hundreds_of_pairs(
+    board: Board, ledger: Ledger, store: MemoryStore, sender: Sender, make_study: MakeStudy
+) -> None:
+    base, small = make_study(models=2, rows=12).embeddings, make_study(rows=12, seed=1)
+    modalities = [base[0].modality.model_copy(update={"name": f"m{number}"}) for number in range(20)]
+    models = list({spec.model.name: spec.model for spec in base}.values())
+    huge = expand([(base[0].dataset, modalities)], models, ["all"], Scoring(), created_at="now")
+    assert len(huge.pairs) == 40 * 39 // 2
+    for study in (huge, small):
+        store.put_if_absent(keys.study(study.id), study.to_json())
+        for spec in study.embeddings:
+            finish(store, spec)
+    dispatcher = Dispatcher(ledger, board, sender, limit=64)
+    assert dispatcher.release([huge]) == 64
+    reconciler = Reconciler(ledger, board, dispatcher)
+    assert reconciler.look() == 1
+    assert board.waiting(SCORE) == 65
+    priorities = {
+        message["headers"]["id"]: message["properties"]["priority"] for message in board.queued_messages(SCORE)
+    }
+    assert priorities[small.scores()[0].digest] == PRIORITIES[0]
+    assert sorted(priorities.values()) == [0] * 3 + [3] * 6 + [6] * 24 + [9] * 32
+    assert reconciler.look() == 0
