@@ -186,7 +186,12 @@ class Client:
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            response = self._http.request(method, path, **options)
+            try:
+                response = self._http.request(method, path, **options)
+            except httpx.RemoteProtocolError:  # a server may close a connection that was idle as it is used again
+                if method != "GET":
+                    raise
+                response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             raise ApiUnavailable(
                 f"no api answers at {self.url}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -125,6 +126,28 @@ def test_no_api_is_said_in_one_line() -> None:
 def test_an_address_that_cannot_be_is_refused(url: str) -> None:
     with pytest.raises(BadSetting, match="is not the address of an api"):
         Client(url)
+
+
+def test_a_connection_that_the_server_gave_up_meanwhile_is_no_error_for_what_only_reads() -> None:
+    page = b'{"items": [], "next": null}'
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page)
+
+    def serve(listening: socket.socket) -> None:
+        for requests in (1, 2):  # the first connection is answered once, and closed when it is used again
+            connection, _ = listening.accept()
+            for _ in range(requests):
+                connection.recv(65536)
+                connection.sendall(answer)
+            if requests == 1:
+                connection.recv(65536)
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        with Client(f"http://127.0.0.1:{listening.getsockname()[1]}") as client:
+            assert [client.models(), client.models(), client.models()] == [[], [], []]
+        thread.join(10)
 
 
 def test_something_else_at_the_address_is_said() -> None:
