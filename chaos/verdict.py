@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from chaos.proxy import Entry
 from chaos.traffic import rival_writers
 from shared import keys
-from shared.contracts import EmbeddingSpec, Manifest, ScoreRecord, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.embeddings import load_vectors, read_manifest
 from shared.errors import SameSkyError
+from shared.outcomes import Manifest, ScoreRecord
 from shared.progress import JobProgress, PairProgress
 from shared.records import read_bytes, read_record, sha256_of
 from shared.states import State

@@ -16,7 +16,7 @@ import numpy as np
 from embedder.adapters.base import Adapter, ModelInput
 from embedder.recipes import Dropped, find_recipe
 from embedder.samples import Floats, Sample, Source
-from shared.contracts import Attempt, EmbeddingSpec, Manifest, Modality, Part
+from shared.contracts import EmbeddingSpec, Modality
 from shared.embeddings import (
     commit_manifest,
     discard_damaged,
@@ -27,6 +27,7 @@ from shared.embeddings import (
     store_part,
 )
 from shared.errors import AlteredPart, BadTable, MissingPart, NotFinite, ZeroVector
+from shared.outcomes import Attempt, Manifest, Part
 from shared.packages import package_versions
 from shared.store import ObjectStore
 from shared.vectors import Vectors

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scorer.streams import open_stream
-from shared.contracts import Interval, Scoring
+from shared.contracts import Scoring
+from shared.outcomes import Interval
 from shared.vectors import Vectors
 
 
@@ -80,7 +81,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """What a metric answers. Fields as in `shared.contracts.MetricResult`.
+    """What a metric answers. Fields as in `shared.outcomes.MetricResult`.
 
     per_object: `(n,) float64`, in the order of the object ids; None for a metric that is not a mean over objects.
     """

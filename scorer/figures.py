@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from shared.contracts import ScoreRecord
 from shared.errors import ObjectMissing
+from shared.outcomes import ScoreRecord
 
 Format = Literal["png", "svg", "pdf"]
 Kind = Literal["crossmodal", "intramodal"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shared.contracts import Interval
+from shared.outcomes import Interval
 
 Values = npt.NDArray[np.float64]
 

@@ -20,9 +20,10 @@ from scorer.pairing import join
 from scorer.records import read_score, result_of, write_objects
 from scorer.sides import StoredSide
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Manifest, Provenance, ScoreRecord, ScoreSpec, Transition
+from shared.contracts import EmbeddingSpec, ScoreSpec
 from shared.embeddings import load_object_ids, read_manifest_with_hash
 from shared.errors import NotReady
+from shared.outcomes import Attempt, Manifest, Provenance, ScoreRecord, Transition
 from shared.packages import package_versions
 from shared.records import sha256_of
 from shared.states import State

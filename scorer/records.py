@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 from scorer.comparison import Measured
 from scorer.metrics import Metric
 from shared import keys
-from shared.contracts import MetricResult, ScoreRecord, ScoreSpec
+from shared.contracts import ScoreSpec
 from shared.errors import BadRecord
+from shared.outcomes import MetricResult, ScoreRecord
 from shared.records import read_record
 from shared.store import ObjectStore
 

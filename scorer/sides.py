@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scorer.comparison import Neighbours
 from scorer.neighbour_cache import OnTable, Origin, find_or_make
 from scorer.neighbours import SEARCH_VERSION, nearest
-from shared.contracts import Manifest
 from shared.embeddings import load_vectors
+from shared.outcomes import Manifest
 from shared.store import ObjectStore
 from shared.vectors import Vectors
 

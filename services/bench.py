@@ -13,9 +13,9 @@ from services.leases import Lease
 from services.metered_store import MeteredStore
 from services.meters import Meters
 from services.steps import Runner, StepWork
-from shared.contracts import Attempt
 from shared.errors import BrokerUnavailable, Retryable, SameSkyError
 from shared.log import context
+from shared.outcomes import Attempt
 from shared.settings import Settings
 from shared.store import ObjectStore
 from shared.stores import open_store

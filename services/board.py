@@ -19,7 +19,7 @@ from services.broker import PRIORITIES, Delivery, queue_lists
 from services.connection import connect, connect_briefly
 from services.leases import Leases, lease_key
 from services.redis_errors import named_errors
-from shared.contracts import Transition
+from shared.outcomes import Transition
 from shared.settings import Settings
 
 _KEPT_SECONDS = 7 * 24 * 3600

@@ -16,8 +16,9 @@ from services.broker import EMBED, EMBED_PART, PRIORITIES, SCORE, SCORE_PAIR, Se
 from services.failures import now, worker_name
 from services.leases import manifest_step_id
 from services.ledger import Ledger
-from shared.contracts import EmbeddingSpec, ScoreSpec, Study, Transition
+from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.embeddings import list_parts, read_receipts
+from shared.outcomes import Transition
 from shared.states import State
 
 _BATCH = 64

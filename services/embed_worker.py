@@ -20,9 +20,10 @@ from services.messages import PartMessage, parse_message
 from services.steps import StepWork
 from services.worker import make_worker_app, run_worker
 from shared import keys
-from shared.contracts import Attempt, DatasetRef, EmbeddingSpec, ModelRef
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef
 from shared.embeddings import read_manifest
 from shared.errors import BrokerUnavailable
+from shared.outcomes import Attempt
 from shared.settings import Settings
 
 if TYPE_CHECKING:

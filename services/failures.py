@@ -6,8 +6,8 @@ import os
 import socket
 from datetime import UTC, datetime
 
-from shared.contracts import Failure
 from shared.errors import SameSkyError, Unexpected
+from shared.outcomes import Failure
 
 
 def worker_name() -> str:

@@ -16,8 +16,8 @@ from services.failures import worker_name
 from services.leases import Lease, manifest_step_id, token_time
 from services.ledger import Ledger
 from shared import keys
-from shared.contracts import Manifest
 from shared.errors import BadRecord
+from shared.outcomes import Manifest
 from shared.records import read_record
 from shared.store import ObjectStore
 

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from services.board import Board
 from services.dispatch import part_step_id
 from shared import keys
-from shared.contracts import EmbeddingSpec, ScoreRecord, ScoreSpec, Transition
+from shared.contracts import EmbeddingSpec, ScoreSpec
 from shared.embeddings import read_manifest, read_receipts
 from shared.endings import read_endings
 from shared.errors import BadRecord, BrokerUnavailable
+from shared.outcomes import ScoreRecord, Transition
 from shared.records import read_record
 from shared.store import ObjectStore
 

@@ -14,10 +14,11 @@ from typing import NamedTuple, TypeVar
 from services.board import Board
 from services.failures import describe_failure
 from shared import keys
-from shared.contracts import EmbeddingSpec, Ending, Failure, ScoreRecord, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.embeddings import read_manifest
 from shared.endings import list_endings, state_at
 from shared.errors import BadRecord, BrokerUnavailable, UnknownName
+from shared.outcomes import Ending, Failure, ScoreRecord
 from shared.records import read_record
 from shared.states import State
 from shared.store import ObjectStore

@@ -9,10 +9,11 @@ from services.dispatch import part_step_id
 from services.failures import now, worker_name
 from services.ledger import Ledger
 from shared import keys
-from shared.contracts import Ending, Failure, ScoreSpec, Study
+from shared.contracts import ScoreSpec, Study
 from shared.embeddings import discard_damaged, read_receipts, revoke_damaged
 from shared.endings import add_ending
 from shared.errors import BadRecord, BrokerUnavailable, Corrupt, error_kinds
+from shared.outcomes import Ending, Failure
 from shared.states import State
 from shared.store import ObjectStore
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from shared import keys
-from shared.contracts import Contract, Manifest, ScoreRecord
+from shared.contracts import Contract
 from shared.errors import BadRecord
+from shared.outcomes import Manifest, ScoreRecord
 from shared.records import read_record
 from shared.store import ObjectStore
 

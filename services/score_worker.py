@@ -18,7 +18,8 @@ from services.messages import Announcement, ScoreMessage, parse_message
 from services.steps import StepWork
 from services.worker import make_worker_app, run_worker
 from shared import keys
-from shared.contracts import Attempt, ScoreSpec
+from shared.contracts import ScoreSpec
+from shared.outcomes import Attempt
 from shared.settings import Settings
 
 _log = logging.getLogger(__name__)

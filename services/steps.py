@@ -15,10 +15,10 @@ from services.broker import Delivery
 from services.failures import describe_failure, now, parent_name, worker_name
 from services.leases import Lease
 from services.meters import Meters
-from shared.contracts import Attempt, Ending, Transition
 from shared.endings import add_ending, has_failed
 from shared.errors import BrokerUnavailable, LeaseLost, Permanent, SameSkyError, Stopped, Unexpected
 from shared.log import context
+from shared.outcomes import Attempt, Ending, Transition
 from shared.states import State
 from shared.store import ObjectStore
 

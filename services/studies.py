@@ -23,9 +23,10 @@ from services.redis_errors import without_redis
 from services.reopening import Reopening, ending_of
 from services.results import Results
 from shared import keys
-from shared.contracts import EmbeddingSpec, Failure, ScoreRecord, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.endings import add_ending
 from shared.errors import AlreadyOver, BadRecord, BrokerUnavailable, StoreUnavailable, UnknownName
+from shared.outcomes import Failure, ScoreRecord
 from shared.planning import expand, refuse_unseen
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.requests import StudyRequest

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Manifest, Part, Transition
+from shared.contracts import EmbeddingSpec
 from shared.errors import AlteredPart, BadRecord, Corrupt, DuplicateObjectIds, EmptyDataset, MissingPart
+from shared.outcomes import Attempt, Manifest, Part, Transition
 from shared.records import parse_record, read_bytes, read_record, sha256_of
 from shared.states import State
 from shared.store import ObjectStore

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared import keys
-from shared.contracts import Ending
+from shared.outcomes import Ending
 from shared.records import read_record
 from shared.states import State
 from shared.store import ObjectStore

@@ -7,15 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from shared.contracts import (
-    DatasetRef,
-    EmbeddingSpec,
-    Modality,
-    ModelRef,
-    PairPolicy,
-    Scoring,
-    Study,
-)
+from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, PairPolicy, Scoring, Study
 from shared.errors import BadStudy, TooFewObjects
 
 Seen = tuple[DatasetRef, Sequence[Modality]]

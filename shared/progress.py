@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from shared.contracts import Contract, Failure, Transition
+from shared.contracts import Contract
+from shared.outcomes import Failure, Transition
 from shared.states import State
 
 

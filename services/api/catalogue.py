@@ -11,7 +11,7 @@ from embedder.catalogue.rows import DatasetRow, ModelRow
 from services.api.endpoint import Endpoint
 from services.api.paging import Key, Page, PageQuery, cut_page, page_response
 from services.studies import Studies
-from shared.contracts import Manifest
+from shared.outcomes import Manifest
 
 
 class ModelQuery(PageQuery):

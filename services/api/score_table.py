@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, Field
 
 from services.api.paging import Key
-from shared.contracts import MetricResult, ScoreRecord, ScoreSpec
+from shared.contracts import ScoreSpec
+from shared.outcomes import MetricResult, ScoreRecord
 
 
 class ScoreRow(BaseModel):

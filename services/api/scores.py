@@ -15,8 +15,8 @@ from services.api.score_table import ScoreRow, score_rows, to_csv, to_parquet
 from services.results import Results
 from services.studies import Studies
 from shared import keys
-from shared.contracts import ScoreRecord
 from shared.errors import UnknownName
+from shared.outcomes import ScoreRecord
 
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"

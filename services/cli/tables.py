@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from shared.contracts import Transition
+from shared.outcomes import Transition
 from shared.progress import JobProgress, PairProgress, StudyProgress
 from shared.states import State
 

@@ -26,21 +26,15 @@ from shared.contracts import (
     Contract,
     DatasetRef,
     EmbeddingSpec,
-    Failure,
-    Interval,
-    Manifest,
-    MetricResult,
     Modality,
     ModelRef,
     PairSpec,
-    Part,
-    Provenance,
-    ScoreRecord,
     ScoreSpec,
     Scoring,
     Study,
 )
 from shared.errors import SameSkyError
+from shared.outcomes import Failure, Interval, Manifest, MetricResult, Part, Provenance, ScoreRecord
 from shared.settings import Settings
 from shared.store import DirectoryStore
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from shared.contracts import Attempt, EmbeddingSpec, Manifest, Part
+from shared.contracts import EmbeddingSpec
 from shared.embeddings import commit_manifest, load_object_ids, load_vectors, read_manifest, store_part
 from shared.errors import (
     AlteredPart,
@@ -31,6 +31,7 @@ from shared.errors import (
     NotFinite,
     SameSkyError,
 )
+from shared.outcomes import Attempt, Manifest, Part
 from shared.records import sha256_of
 from shared.store import DirectoryStore
 from shared.vectors import Vectors, read_ids, read_part, write_part

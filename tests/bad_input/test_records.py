@@ -14,10 +14,11 @@ from hypothesis import strategies as some
 
 from services.ledger import Ledger
 from shared import keys
-from shared.contracts import Contract, EmbeddingSpec, Manifest, Part
+from shared.contracts import Contract, EmbeddingSpec
 from shared.embeddings import read_manifest, read_receipts
 from shared.errors import BadName, BadRecord, UnknownName
 from shared.names import check_name, check_object_id
+from shared.outcomes import Manifest, Part
 from shared.records import parse_record, read_record
 from shared.store import DirectoryStore, check_key
 

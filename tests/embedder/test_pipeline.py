@@ -17,9 +17,10 @@ from embedder.resolve import resolve_dataset, resolve_model
 from embedder.samples import Sample, Source
 from embedder.sources.opening import check_unchanged, open_source
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Modality, Part
+from shared.contracts import EmbeddingSpec, Modality
 from shared.embeddings import load_vectors, read_manifest, read_receipts
 from shared.errors import BadInput, BadTable, DuplicateObjectIds, EmptyDataset, NotFinite, ZeroVector
+from shared.outcomes import Attempt, Part
 from shared.requests import DatasetRequest
 from shared.settings import Settings
 from shared.store import DirectoryStore, MemoryStore, ObjectStore

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from shared.contracts import Attempt, DatasetRef, EmbeddingSpec, Manifest, Modality, ModelRef
+from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef
 from shared.embeddings import commit_manifest, store_part
+from shared.outcomes import Attempt, Manifest
 from shared.store import ObjectStore
 from shared.vectors import Vectors
 

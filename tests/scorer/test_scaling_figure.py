@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from scorer.figures import Format, scaling_figure
-from shared.contracts import EmbeddingSpec, Interval, MetricResult, PairSpec, Provenance, ScoreRecord, ScoreSpec
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec
 from shared.errors import ObjectMissing
+from shared.outcomes import Interval, MetricResult, Provenance, ScoreRecord
 
 Maker = Callable[..., EmbeddingSpec]
 

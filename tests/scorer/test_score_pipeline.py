@@ -17,7 +17,7 @@ from scorer.neighbour_cache import Origin, write_table
 from scorer.neighbours import SEARCH_VERSION
 from scorer.pipeline import score
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Manifest, PairSpec, ScoreRecord, ScoreSpec, Scoring
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec, Scoring
 from shared.embeddings import read_manifest_with_hash
 from shared.errors import (
     AlteredPart,
@@ -30,6 +30,7 @@ from shared.errors import (
     UnknownName,
     ZeroVector,
 )
+from shared.outcomes import Attempt, Manifest, ScoreRecord
 from shared.store import DirectoryStore, MemoryStore, ObjectStore
 from shared.vectors import Vectors
 

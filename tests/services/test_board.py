@@ -16,8 +16,8 @@ from redis.retry import Retry
 from services.board import Board
 from services.broker import EMBED, EMBED_PART, Sender
 from services.redis_errors import named_errors
-from shared.contracts import Transition
 from shared.errors import BrokerUnavailable, LeaseLost
+from shared.outcomes import Transition
 from shared.states import State
 
 

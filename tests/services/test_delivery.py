@@ -15,7 +15,7 @@ from services.leases import Lease
 from services.meters import Meters
 from services.steps import Runner, StepWork
 from shared import keys
-from shared.contracts import Attempt
+from shared.outcomes import Attempt
 from shared.settings import Settings
 from shared.store import MemoryStore
 

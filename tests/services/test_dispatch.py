@@ -15,9 +15,10 @@ from services.ledger import Ledger
 from services.reconciler import Reconciler
 from services.reopening import ending_of
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Ending, Failure, Scoring, Study
+from shared.contracts import EmbeddingSpec, Scoring, Study
 from shared.embeddings import commit_manifest, read_receipts, store_part
 from shared.endings import add_ending
+from shared.outcomes import Attempt, Ending, Failure
 from shared.planning import expand
 from shared.states import State
 from shared.store import MemoryStore

@@ -13,10 +13,11 @@ from services.garbage import Garbage
 from services.ledger import Ledger
 from services.reopening import ending_of
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Part, Study
+from shared.contracts import EmbeddingSpec, Study
 from shared.embeddings import commit_manifest, read_receipts, store_part
 from shared.endings import add_ending
 from shared.errors import BrokerUnavailable
+from shared.outcomes import Attempt, Part
 from shared.states import State
 from shared.store import MemoryStore
 from shared.vectors import Vectors

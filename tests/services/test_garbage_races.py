@@ -13,9 +13,10 @@ from services.leases import manifest_step_id
 from services.ledger import Ledger
 from services.reopening import ending_of
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Study
+from shared.contracts import EmbeddingSpec, Study
 from shared.embeddings import commit_manifest, load_object_ids, read_manifest, read_receipts, store_part
 from shared.endings import add_ending, list_endings
+from shared.outcomes import Attempt
 from shared.states import State
 from shared.store import MemoryStore
 from shared.vectors import Vectors

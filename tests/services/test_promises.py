@@ -19,8 +19,8 @@ from chaos.cluster import Cluster, wait_until
 from chaos.study import MODALITIES, write_tables
 from services.client import Client
 from shared import keys
-from shared.contracts import Transition
 from shared.errors import AlreadyOver
+from shared.outcomes import Transition
 from shared.progress import StudyProgress
 from shared.states import State
 

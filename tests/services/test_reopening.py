@@ -8,8 +8,9 @@ from services.board import Board
 from services.ledger import Ledger
 from services.reopening import Reopening, ending_of
 from shared import keys
-from shared.contracts import Ending, Failure, Study
+from shared.contracts import Study
 from shared.endings import add_ending
+from shared.outcomes import Ending, Failure
 from shared.states import State
 from shared.store import MemoryStore
 

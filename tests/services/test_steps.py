@@ -10,9 +10,9 @@ from services.leases import Lease
 from services.meters import Meters
 from services.steps import Runner, StepWork
 from shared import keys
-from shared.contracts import Attempt, Ending, Failure, Transition
 from shared.endings import add_ending, read_endings
 from shared.errors import BadSetting, BadTable, LeaseLost, SameSkyError, StoreUnavailable
+from shared.outcomes import Attempt, Ending, Failure, Transition
 from shared.settings import Settings
 from shared.states import State
 from shared.store import MemoryStore

@@ -13,16 +13,14 @@ from shared.contracts import (
     Contract,
     DatasetRef,
     EmbeddingSpec,
-    Interval,
-    Manifest,
     Modality,
     ModelRef,
     PairSpec,
-    Part,
     ScoreSpec,
     Scoring,
     Study,
 )
+from shared.outcomes import Interval, Manifest, Part
 
 SpecMaker = Callable[..., EmbeddingSpec]
 

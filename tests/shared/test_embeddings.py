@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shared import keys
-from shared.contracts import Attempt, EmbeddingSpec, Manifest, Part
+from shared.contracts import EmbeddingSpec
 from shared.embeddings import (
     commit_manifest,
     load_object_ids,
@@ -25,6 +25,7 @@ from shared.embeddings import (
     store_part,
 )
 from shared.errors import AlteredPart, BadRecord, DuplicateObjectIds, EmptyDataset, LeaseLost, MissingPart
+from shared.outcomes import Attempt, Manifest, Part
 from shared.s3 import S3Store, make_client
 from shared.store import DirectoryStore, MemoryStore, ObjectStore
 from shared.vectors import Vectors, write_part

@@ -24,20 +24,9 @@ from services.field_errors import validate
 from services.seeing import Seeing
 from services.studies import Studies
 from shared import keys
-from shared.contracts import (
-    EmbeddingSpec,
-    Ending,
-    Failure,
-    Interval,
-    Manifest,
-    MetricResult,
-    Part,
-    Provenance,
-    ScoreRecord,
-    ScoreSpec,
-    Study,
-)
+from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.endings import add_ending
+from shared.outcomes import Ending, Failure, Interval, Manifest, MetricResult, Part, Provenance, ScoreRecord
 from shared.requests import StudyRequest
 from shared.settings import Settings
 from shared.states import State

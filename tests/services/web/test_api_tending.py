@@ -15,10 +15,11 @@ from services.cli import app
 from services.client import Client
 from services.dispatch import part_step_id
 from shared import keys
-from shared.contracts import Study, Transition
+from shared.contracts import Study
 from shared.embeddings import read_manifest
 from shared.endings import read_endings
 from shared.errors import AlreadyOver, UnknownName
+from shared.outcomes import Transition
 from shared.states import State
 from shared.store import MemoryStore
 
