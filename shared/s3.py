@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boto3.session import Session
 from botocore.config import Config
@@ -36,6 +37,7 @@ _NO_ANSWER = (NoConnectionError, HTTPClientError, *_CUT_SHORT)
 _TRIES = 3
 _NOTHING_THERE = {"NoSuchKey", "404", "NotFound"}
 _TAKEN = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+_ALTERED = {"BadDigest", "XAmzContentSHA256Mismatch"}
 _TRY_AGAIN = {
     "BadDigest", "BadRequest", "IncompleteBody", "InvalidDigest", "OperationAborted", "RequestTimeTooSkewed",
     "RequestTimeout", "SlowDown", "Throttling", "XAmzContentSHA256Mismatch",
@@ -85,18 +87,18 @@ class S3Store:
                 self._create_bucket()
 
     def put(self, key: str, data: bytes) -> None:
-        """See `ObjectStore.put`. What is stored is compared with what was sent, and sent again if it differs."""
+        """See `ObjectStore.put`. What came otherwise than it was sent is sent again, and does not stay."""
+        altered = False
         for _ in range(_TRIES):
             with self._answering(key):
-                answer = self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data)
-            if self._stored(key, data, answer.get("ETag", "")):
+                tag = self._send(key, data)
+            if tag is not None and self._stored(key, data, tag):
                 return
-            _log.warning("the S3 server holds other bytes at %s than were sent; they are sent again", key)
-        raise StoreUnavailable(
-            f"the S3 server keeps other bytes at {key} than it is sent",
-            "the bytes that were sent",
-            "look at the network between here and the server, and at its disks",
-        )
+            altered = altered or tag is not None
+            _log.warning("other bytes came to %s than were sent; they are sent again", key)
+        if altered:
+            self.delete(key)  # else what nobody wrote would be the first manifest there, or a score
+        raise _altered(key)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """See `ObjectStore.put_if_absent`.
@@ -106,16 +108,33 @@ class S3Store:
         """
         if self.exists(key):
             return self._holds(key, data)
-        with self._answering(key):
-            try:
-                answer = self._client.put_object(Bucket=self._bucket, Key=self._path(key), Body=data, IfNoneMatch="*")
-            except ClientError as error:
-                if _code(error) not in _TAKEN:
-                    raise
-                return self._holds(key, data)
-        if not self._stored(key, data, answer.get("ETag", "")):
-            self.put(key, data)  # this call was first, and what came through is not what it sent
-        return True
+        for _ in range(_TRIES):
+            with self._answering(key):
+                try:
+                    tag = self._send(key, data, IfNoneMatch="*")
+                except ClientError as error:
+                    if _code(error) not in _TAKEN:
+                        raise
+                    return self._holds(key, data)
+            if tag is None:
+                continue  # nothing was stored, and another may be first now
+            if not self._stored(key, data, tag):
+                self.put(key, data)  # this call was first, and what came through is not what it sent
+            return True
+        raise _altered(key)
+
+    def _send(self, key: str, data: bytes, **condition: Any) -> str | None:
+        """Send an object once: the server's tag of it, or None when the server says that other bytes came."""
+        digest = b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        try:
+            answer = self._client.put_object(
+                Bucket=self._bucket, Key=self._path(key), Body=data, ContentMD5=digest, **condition
+            )
+        except ClientError as error:
+            if _code(error) not in _ALTERED:
+                raise
+            return None
+        return answer.get("ETag", "")
 
     def get(self, key: str) -> bytes:
         """See `ObjectStore.get`.
@@ -259,6 +278,14 @@ class S3Store:
 def _md5(data: bytes) -> str:
     """The tag that most S3 servers give to an object put in one piece."""
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+def _altered(key: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the S3 server keeps other bytes at {key} than it is sent",
+        "the bytes that were sent",
+        "look at the network between here and the server, and at its disks",
+    )
 
 
 def _code(error: ClientError) -> str:
