@@ -86,7 +86,7 @@ def draw_tables(outcomes: Sequence[Outcome]) -> str:
     tables = [
         _table(_SEEDS, seeds),
         _table(("fault", *stores, "all"), faults),
-        _table(("what held the work", "times", "restart p50, s", "p99, s", "longest, s"), restarts),
+        _table(("done to a worker with a step", "times", "restart p50, s", "p99, s", "longest, s"), restarts),
     ]
     return "\n".join(tables)
 

@@ -137,7 +137,10 @@ def _is_kept(key: str, digests: set[str]) -> bool:
 
 
 def _named_by_embedding(store: ObjectStore, spec: EmbeddingSpec) -> set[str]:
-    manifest = read_manifest(store, spec)
+    try:
+        manifest = read_manifest(store, spec)
+    except SameSkyError:  # another check tells of it; a human is to see it, and nothing of it may go meanwhile
+        return set(store.keys(keys.attempts_prefix(spec))) | {keys.manifest(spec)}
     if manifest is None:  # unfinished: its receipts are what it will be made of
         stored = set(store.keys(keys.attempts_prefix(spec)))
         return {key for key in stored if keys.receipt_beside(key) in stored}

@@ -180,6 +180,21 @@ def test_the_stores_own_retries_get_through(proxy: Proxy, direct: S3Store) -> No
         assert direct.get(f"by-{harm}") == BODY
 
 
+@pytest.mark.parametrize("act", ["put", "put_if_absent"])
+def test_what_only_ever_came_altered_does_not_stay(proxy: Proxy, direct: S3Store, act: str) -> None:
+    from shared.errors import StoreUnavailable
+    from shared.s3 import make_client
+
+    store = S3Store("chaos", "", make_client(proxy.url, "us-east-1", answer_seconds=1))
+    proxy.harm(Burst(Harm.CORRUPT, ["PUT"], 9))
+    with pytest.raises(StoreUnavailable, match="x/manifest"):
+        getattr(store, act)("x/manifest.json", BODY)
+    assert not direct.exists("x/manifest.json")
+    proxy.bursts.end()
+    getattr(store, act)("x/manifest.json", BODY)
+    assert direct.get("x/manifest.json") == BODY
+
+
 def test_a_server_that_is_away_is_a_connection_closed(s3_credentials: tuple[str, str]) -> None:
     from shared.errors import StoreUnavailable
     from shared.s3 import make_client

@@ -93,6 +93,11 @@ def test_a_manifest_that_is_gone_is_caught(history: History) -> None:
     assert {"manifests", "provenance"} <= history.checks()
 
 
+def test_a_manifest_that_cannot_be_read_is_caught(history: History) -> None:
+    history.rewrite(keys.manifest(history.spec), lambda data: data[:-20])
+    assert {"manifests", "provenance"} <= history.checks()
+
+
 def test_vectors_that_are_not_the_undisturbed_ones_are_caught(history: History, short_run: Path) -> None:
     other = DirectoryStore(history.store._root.parent / "undisturbed")
     shutil.copytree(short_run / "undisturbed" / "s3", other._root)
