@@ -82,7 +82,7 @@ def test_a_secret_is_given_only_to_those_who_use_it() -> None:
 
     assert knowing("SAMESKY_TOKENS") == {"api"}
     assert knowing("HF_TOKEN") == {"api", "embedder"}
-    assert knowing("SAMESKY_REDIS_PASSWORD") == {"redis", *OURS}
+    assert knowing("SAMESKY_REDIS_PASSWORD") == {"redis", "flower", *OURS}
     assert knowing("SAMESKY_S3_SECRET_KEY") == {"s3", *OURS}
 
 
@@ -92,10 +92,12 @@ def test_the_api_in_its_container_asks_for_a_token() -> None:
     assert given["SAMESKY_TOKENS"] == "${SAMESKY_TOKENS:?see .env.example}"
 
 
-def test_no_folder_of_the_machine_is_mounted_but_the_datasets() -> None:
+def test_no_folder_of_the_machine_is_mounted_but_the_datasets_and_what_watches_is_set_by() -> None:
     mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
     own = {mount for mount in mounts if mount.split(":")[0] not in COMPOSE["volumes"]}
-    assert own == {"${SAMESKY_DATASETS:-./data}:/data:ro"}
+    watched = {mount for name in WATCH for mount in SERVICES[name]["volumes"]} & own
+    assert own - watched == {"${SAMESKY_DATASETS:-./data}:/data:ro"}
+    assert all(mount.startswith("./docker/") and mount.endswith(":ro") for mount in watched)
 
 
 def test_the_check_of_the_containers_shows_a_token_on_no_command_line() -> None:
