@@ -153,10 +153,9 @@ def test_a_hung_step_is_ended_at_its_limit_and_starts_once_however_often_it_beco
     begun = [
         datetime.fromisoformat(told.at) for told in history_of_first(client, study) if told.state is State.RUNNING
     ][:3]
-    # the visibility timeout is a fifth of the limit: had the message come again, a start would have come with it
+    # the visibility timeout is a fifth of the limit: a message that came again must not have begun the step again.
+    # That renewal keeps it from coming at all is test_delivery's; a busy machine may renew late, and the lease holds.
     assert all((later - earlier).total_seconds() >= STEP_LIMIT for earlier, later in pairwise(begun))
-    logs = "".join((cluster.folder / "logs" / f"{name}.log").read_text() for name in cluster.embedders)
-    assert f"{job.label} part 0 is another worker's" not in logs
 
 
 def test_a_stalled_worker_is_fenced_out(cluster: Cluster, client: Client, ask: Callable[..., Asked]) -> None:
