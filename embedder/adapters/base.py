@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from embedder.recipes import Values
+from embedder.recipes import Dropped, Values
 from embedder.samples import Floats
 
 ModelInput = npt.NDArray[Any]
@@ -26,10 +26,20 @@ class Adapter(Protocol):
         """Where the model runs, for the record: `cpu`, `cuda:0`."""
         ...
 
-    def prepare(self, values: Values) -> ModelInput:
-        """The model's input for one object, from what the recipe shows: the same shape for every object."""
+    def prepare(self, values: Values) -> ModelInput | Dropped:
+        """The model's input for one object, from what the recipe shows: the same shape for every object, but for texts.
+
+        What the model cannot take whole is dropped, never cut.
+        """
         ...
 
     def encode(self, batch: Sequence[ModelInput]) -> Floats:
         """The vectors `(n, d) float32` of n prepared objects, in their order, n > 0. Raises OutOfMemory."""
         ...
+
+
+def as_array(values: Values) -> npt.NDArray[Any]:
+    """What a recipe shows to a model of numbers. Raises TypeError for a text: `takes` of its row is wrong."""
+    if isinstance(values, str):
+        raise TypeError("a model of numbers was given a text")
+    return values
