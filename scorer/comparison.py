@@ -5,8 +5,8 @@ Imports numpy and the contracts only, so that the registry of metrics can be rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -46,6 +46,12 @@ class Neighbours:
         """Neighbours of each object."""
         return int(self.table.shape[1])
 
+    def nearest(self, k: int) -> Neighbours:
+        """The first k of each object's neighbours. Raises ValueError for more than there are."""
+        if not 0 < k <= self.k:
+            raise ValueError(f"the first {k} of {self.k} neighbours")
+        return self if k == self.k else Neighbours(self.object_ids, np.ascontiguousarray(self.table[:, :k]))
+
 
 class Side(Protocol):
     """One embedding of the pair, restricted to the objects both share. What it gives is made when asked for."""
@@ -61,18 +67,26 @@ class Side(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Two sides that hold the same objects, in the same order, and how they are to be scored."""
+    """Two sides that hold the same objects, in the same order, and how they are to be scored.
+
+    k: neighbours to count now, one of `scoring.k`.
+    """
 
     object_ids: tuple[str, ...]
     left: Side
     right: Side
     scoring: Scoring
     pair_digest: str
+    k: int
 
-    def permutations(self) -> Iterator[npt.NDArray[np.int64]]:
-        """The pair's relabellings, each `(n,)`: the same ones for every metric, and every time."""
+    def permutations(self, *, slow: bool = False) -> Iterator[npt.NDArray[np.int64]]:
+        """The pair's relabellings, each `(n,)`: the same ones for every metric, and every time.
+
+        slow: only the first `scoring.slow_permutations` of them, for a metric that is computed anew for each.
+        """
         stream = open_stream("permutations", self.scoring.seed, self.pair_digest)
-        return (stream.permutation(len(self.object_ids)) for _ in range(self.scoring.permutations))
+        count = self.scoring.slow_permutations if slow else self.scoring.permutations
+        return (stream.permutation(len(self.object_ids)) for _ in range(count))
 
     def resampling(self) -> np.random.Generator:
         """The stream of the pair's bootstrap draws, from its start."""
@@ -87,10 +101,14 @@ class Measured:
     """
 
     value: float
-    chance: float
-    null_mean: float
-    null_std: float
-    p_value: float
-    interval: Interval
-    standard_error: float
-    per_object: npt.NDArray[np.float64] | None
+    chance: float | None = None
+    null_mean: float | None = None
+    null_std: float | None = None
+    p_value: float | None = None
+    permutations: int = 0
+    threshold: float | None = None
+    calibrated: float | None = None
+    interval: Interval | None = None
+    standard_error: float | None = None
+    per_object: npt.NDArray[np.float64] | None = None
+    details: Mapping[str, float] = field(default_factory=dict)

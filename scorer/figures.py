@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from shared.errors import ObjectMissing
-from shared.outcomes import ScoreRecord
+from shared.outcomes import Interval, MetricResult, ScoreRecord
 
 Format = Literal["png", "svg", "pdf"]
 Kind = Literal["crossmodal", "intramodal"]
@@ -45,7 +45,7 @@ def scaling_figure(
     dashed. An intramodal pair, of two sizes, stands at the larger. Simulated datasets are said to be so. Records of
     another kind are left out. Raises ObjectMissing when none is left.
     """
-    chosen = [record for record in records if record.spec.pair.kind == kind and metric in record.metrics]
+    chosen = [record for record in records if record.spec.pair.kind == kind and record.result(metric)]
     if not chosen:
         raise ObjectMissing(
             f"there is no {kind} score with {metric} to draw",
@@ -84,10 +84,13 @@ def _draw(panels: Mapping[str, list[ScoreRecord]], styles: Mapping[str, tuple[st
 def _draw_line(ax: Axes, family: str, line: list[ScoreRecord], style: tuple[str, str], metric: str) -> None:
     colour, marker = style
     line = sorted(line, key=_parameters)
-    results = [record.metrics[metric] for record in line]
+    results = [_result(record, metric) for record in line]
     values = [result.value for result in results]
-    below = [max(0.0, result.value - result.interval.low) for result in results]
-    above = [max(0.0, result.interval.high - result.value) for result in results]
+    intervals = [
+        result.interval or Interval(low=result.value, high=result.value, confidence=0.95) for result in results
+    ]
+    below = [max(0.0, value - interval.low) for value, interval in zip(values, intervals, strict=True)]
+    above = [max(0.0, interval.high - value) for value, interval in zip(values, intervals, strict=True)]
     sizes = [_parameters(record) for record in line]
     ax.errorbar(
         sizes, values, yerr=(below, above), label=family, color=colour, marker=marker,
@@ -96,7 +99,7 @@ def _draw_line(ax: Axes, family: str, line: list[ScoreRecord], style: tuple[str,
 
 
 def _draw_chance(ax: Axes, members: list[ScoreRecord], metric: str) -> None:
-    for chance in sorted({record.metrics[metric].chance for record in members}):
+    for chance in sorted({chance for record in members if (chance := _result(record, metric).chance) is not None}):
         ax.axhline(chance, color="#666666", linestyle="--", linewidth=1.0, label="chance", zorder=1)
 
 
@@ -135,9 +138,13 @@ def _label(figure: Figure, records: Sequence[ScoreRecord], metric: str, kind: Ki
 
 
 def _note(records: Sequence[ScoreRecord], metric: str) -> str:
-    ks, counts = {record.spec.scoring.k for record in records}, {record.objects for record in records}
-    confidence = {100 * record.metrics[metric].interval.confidence for record in records}
-    return f"k = {_span(ks)}, {_span(counts)} objects, bars: {_span(confidence)} % bootstrap interval"
+    ks = {k for record in records if (k := _result(record, metric).k) is not None}
+    counts, confidence = (
+        {record.objects for record in records},
+        {100 * each.spec.scoring.confidence for each in records},
+    )
+    neighbours = f"k = {_span(ks)}, " if ks else ""
+    return f"{neighbours}{_span(counts)} objects, bars: {_span(confidence)} % interval over objects"
 
 
 def _styles(families: set[str]) -> dict[str, tuple[str, str]]:
@@ -166,6 +173,13 @@ def _panel_name(record: ScoreRecord) -> str:
     pair = record.spec.pair
     modalities = dict.fromkeys((pair.left.modality.name, pair.right.modality.name))
     return f"{pair.left.dataset.name}: {' | '.join(modalities)}"
+
+
+def _result(record: ScoreRecord, metric: str) -> MetricResult:
+    found = record.result(metric)
+    if found is None:
+        raise KeyError(metric)
+    return found
 
 
 def _family(record: ScoreRecord) -> str:

@@ -10,22 +10,29 @@ from dataclasses import dataclass
 
 from scorer.comparison import Comparison, Measured
 from scorer.mknn import measure_mknn
+from shared.contracts import Scoring
 from shared.errors import UnknownName
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric. version: goes up when the same vectors may give another number."""
+    """One metric. version: goes up when the same vectors may give another number.
+
+    per_k: whether it counts neighbours, and is measured for each number of them. title, paper: for people.
+    """
 
     name: str
     version: int
     measure: Callable[[Comparison], Measured]
+    title: str
+    paper: str
+    per_k: bool = False
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("mknn", 1, measure_mknn),
+        Metric("mknn", 1, measure_mknn, "mutual k-nearest neighbours", "arXiv 2405.07987", per_k=True),
     )
 }  # fmt: skip
 
@@ -40,3 +47,9 @@ def find_metric(name: str, version: int | None = None) -> Metric:
             f"this release has version {metric.version} of {name}", f"version {version}", "submit the study again"
         )
     return metric
+
+
+def results_wanted(scoring: Scoring) -> list[tuple[str, int | None]]:
+    """Name and k of every result that a record of this scoring holds, in its order; k is None where none counts."""
+    counting = {name for name in scoring.metrics if name in METRICS and METRICS[name].per_k}
+    return [(name, k) for name in scoring.metrics for k in (scoring.k if name in counting else (None,))]

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scorer.calibration import calibrate
 from scorer.comparison import Comparison, Measured, Neighbours
 from scorer.intervals import bootstrap_interval, jackknife_error
-from scorer.nulls import chance_of_mknn, count_relabelled, moments_of_null, p_value
+from scorer.nulls import chance_of_mknn, count_relabelled, moments_of_null
 
 
 def count_shared(left: Neighbours, right: Neighbours) -> npt.NDArray[np.int64]:
@@ -29,21 +30,25 @@ def count_shared(left: Neighbours, right: Neighbours) -> npt.NDArray[np.int64]:
 def measure_mknn(comparison: Comparison) -> Measured:
     """MKNN of a pair, with what it is worth.
 
-    chance: k/(n - 1). null_mean and null_std: exact, in closed form. p_value: one-sided, by permutation.
+    chance: k/(n - 1). null_mean and null_std: exact, in closed form. p_value, threshold, calibrated: by permutation.
     interval: percentile bootstrap over objects of m_i. Raises TooFewObjects, ZeroVector.
     """
-    scoring, n = comparison.scoring, len(comparison.object_ids)
-    left, right = comparison.left.neighbours(scoring.k), comparison.right.neighbours(scoring.k)
+    scoring, n, k = comparison.scoring, len(comparison.object_ids), comparison.k
+    left, right = comparison.left.neighbours(k), comparison.right.neighbours(k)
     shared = count_shared(left, right)
     null_mean, null_std = moments_of_null(left.table, right.table)
-    null = count_relabelled(left.table, right.table, comparison.permutations())
-    per_object = shared / scoring.k
+    null = count_relabelled(left.table, right.table, comparison.permutations()) / (n * k)
+    per_object, value = shared / k, int(shared.sum()) / (n * k)
+    worth = calibrate(value, null, scoring.confidence)
     return Measured(
-        value=int(shared.sum()) / (n * scoring.k),
-        chance=chance_of_mknn(n, scoring.k),
+        value=value,
+        chance=chance_of_mknn(n, k),
         null_mean=null_mean,
         null_std=null_std,
-        p_value=p_value(int(shared.sum()), null),
+        p_value=worth.p_value,
+        permutations=len(null),
+        threshold=worth.threshold,
+        calibrated=worth.calibrated,
         interval=bootstrap_interval(per_object, scoring.resamples, scoring.confidence, comparison.resampling()),
         standard_error=jackknife_error(per_object),
         per_object=per_object,

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from scorer.comparison import Comparison
-from scorer.metrics import find_metric
+from scorer.comparison import Comparison, Measured
+from scorer.metrics import Metric, find_metric
 from scorer.neighbour_cache import OnTable, ignore_table
 from scorer.pairing import join
 from scorer.records import read_score, result_of, write_objects
@@ -61,19 +62,28 @@ def score(
     started = time.monotonic()
     metrics = [find_metric(name, spec.metric_versions.get(name)) for name in spec.scoring.metrics]
     left, right = _read_whole(store, spec.pair.left), _read_whole(store, spec.pair.right)
-    overlap = join(left.object_ids, right.object_ids, at_least=spec.scoring.k + 1)
+    most = spec.scoring.largest_k
+    overlap = join(left.object_ids, right.object_ids, at_least=most + 1)
+    ids = overlap.object_ids
     comparison = Comparison(
-        object_ids=overlap.object_ids,
-        left=StoredSide(store, left.manifest, left.sha256, overlap.object_ids, overlap.left_rows, on_table),
-        right=StoredSide(store, right.manifest, right.sha256, overlap.object_ids, overlap.right_rows, on_table),
+        object_ids=ids,
+        left=StoredSide(store, left.manifest, left.sha256, ids, overlap.left_rows, most, on_table),
+        right=StoredSide(store, right.manifest, right.sha256, ids, overlap.right_rows, most, on_table),
         scoring=spec.scoring,
         pair_digest=spec.pair.digest,
+        k=spec.scoring.k[0],
     )
     threads = threads or os.cpu_count() or 1
     with threadpool_limits(limits=threads):
-        measured = {metric.name: metric.measure(comparison) for metric in metrics}
+        measured = list(_measure(metrics, comparison))
     before_commit()
-    objects = write_objects(overlap.object_ids, measured)
+    results = tuple(result_of(*each) for each in measured)
+    values = {
+        result.label: answer.per_object
+        for result, (_, _, answer) in zip(results, measured, strict=True)
+        if answer.per_object is not None
+    }
+    objects = write_objects(ids, values)
     if not store.put_if_absent(keys.score_objects(spec), objects):
         before_commit()  # a start that did not end left others; or a successor did, and they are not ours to replace
         store.put(keys.score_objects(spec), objects)
@@ -82,8 +92,8 @@ def score(
         spec=spec,
         left_objects=overlap.left_objects,
         right_objects=overlap.right_objects,
-        objects=len(overlap.object_ids),
-        metrics={metric.name: result_of(metric, measured[metric.name]) for metric in metrics},
+        objects=len(ids),
+        results=results,
         per_object=keys.score_objects(spec),
         per_object_sha256=sha256_of(objects),
         provenance=Provenance(
@@ -99,6 +109,13 @@ def score(
     )
     store.put_if_absent(keys.score(spec), record.to_json())
     return read_score(store, spec) or record
+
+
+def _measure(metrics: Iterable[Metric], comparison: Comparison) -> Iterator[tuple[Metric, int | None, Measured]]:
+    """Each metric's answer; of one that counts neighbours, an answer for each k."""
+    for metric in metrics:
+        for k in comparison.scoring.k if metric.per_k else (None,):
+            yield metric, k, metric.measure(comparison if k is None else replace(comparison, k=k))
 
 
 def _read_whole(store: ObjectStore, spec: EmbeddingSpec) -> _Whole:

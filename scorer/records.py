@@ -1,12 +1,14 @@
 """What a score leaves in the object store: per-object values as a Parquet table, and the record that names them.
 
-Imports `shared` and pyarrow only.
+Imports `shared`, numpy and pyarrow only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +20,8 @@ from shared.errors import BadRecord
 from shared.outcomes import MetricResult, ScoreRecord
 from shared.records import read_record
 from shared.store import ObjectStore
+
+Floats = npt.NDArray[np.float64]
 
 
 def read_score(store: ObjectStore, spec: ScoreSpec) -> ScoreRecord | None:
@@ -32,27 +36,30 @@ def read_score(store: ObjectStore, spec: ScoreSpec) -> ScoreRecord | None:
     return record
 
 
-def result_of(metric: Metric, measured: Measured) -> MetricResult:
-    """What a metric answered, as it is recorded."""
+def result_of(metric: Metric, k: int | None, measured: Measured) -> MetricResult:
+    """What a metric answered, as it is recorded. k: neighbours it counted, if it counts any."""
     return MetricResult(
         metric=metric.name,
         metric_version=metric.version,
+        k=k,
         value=measured.value,
         chance=measured.chance,
         null_mean=measured.null_mean,
         null_std=measured.null_std,
         p_value=measured.p_value,
+        permutations=measured.permutations,
+        threshold=measured.threshold,
+        calibrated=measured.calibrated,
         interval=measured.interval,
         standard_error=measured.standard_error,
+        details=dict(measured.details),
     )
 
 
-def write_objects(object_ids: Sequence[str], measured: Mapping[str, Measured]) -> bytes:
-    """Parquet with column `object_id: string` and, for each metric that has per-object values, one of float64."""
+def write_objects(object_ids: Sequence[str], per_object: Mapping[str, Floats]) -> bytes:
+    """Parquet with column `object_id: string` and one of float64 for each of these results, `(n,)` each."""
     columns = {"object_id": pa.array(object_ids, pa.string())}
-    for name, answer in measured.items():
-        if answer.per_object is not None:
-            columns[name] = pa.array(answer.per_object, pa.float64())
+    columns |= {name: pa.array(values, pa.float64()) for name, values in per_object.items()}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()

@@ -6,6 +6,7 @@ Imports FAISS, through the neighbour search.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,13 @@ from shared.store import ObjectStore
 from shared.vectors import Vectors
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class StoredSide:
     """An embedding in the store, restricted to objects it shares with another.
 
     manifest_sha256: of the manifest as stored. rows: `(n,)`, where the shared `object_ids` stand in the embedding.
-    on_table: told of each neighbour table whether it was found in the store.
+    most: the largest k that will be asked for. on_table: told of each neighbour table whether it was found in the
+    store. What was read once is kept as long as this is.
     """
 
     store: ObjectStore
@@ -32,22 +34,31 @@ class StoredSide:
     manifest_sha256: str
     object_ids: tuple[str, ...]
     rows: npt.NDArray[np.int64]
+    most: int
     on_table: OnTable
 
     def vectors(self) -> Vectors:
-        """The vectors of the shared objects, not kept here: they may be large, and a cached table needs none.
-
-        Raises MissingPart, AlteredPart, NotFinite and the like, as `load_vectors` does.
-        """
-        return load_vectors(self.store, self.manifest).take(self.rows)
+        """The vectors of the shared objects. Raises MissingPart, AlteredPart and the like, as `load_vectors` does."""
+        return self._vectors
 
     def neighbours(self, k: int) -> Neighbours:
-        """The neighbour table from the store's cache, or searched now and cached. Raises TooFewObjects, ZeroVector."""
+        """The k nearest neighbours, k <= most: the first columns of the one table that is searched for.
+
+        It comes from the store's cache, or is searched now and cached. Raises TooFewObjects, ZeroVector.
+        """
+        return self._table.nearest(k)
+
+    @cached_property
+    def _vectors(self) -> Vectors:
+        return load_vectors(self.store, self.manifest).take(self.rows)
+
+    @cached_property
+    def _table(self) -> Neighbours:
         origin = Origin(
             embedding=self.manifest.spec.digest,
             manifest=self.manifest_sha256,
             object_ids=self.object_ids,
-            k=k,
+            k=self.most,
             search_version=SEARCH_VERSION,
         )
-        return find_or_make(self.store, origin, lambda: nearest(self.vectors(), k), self.on_table)
+        return find_or_make(self.store, origin, lambda: nearest(self.vectors(), self.most), self.on_table)

@@ -79,14 +79,16 @@ def _field_errors(error: ValidationError, model: type[BaseModel], data: Any) -> 
 
 
 def _without_branches(loc: Path, data: Any) -> Path | None:
-    """`loc` without the names pydantic gives to the branches of a union; None in a branch `data` did not mean."""
+    """`loc` without the names pydantic gives to the branches of a union, and without the index of a bare value that
+    may stand for a list of one; None in a branch `data` did not mean.
+    """
     path: list[str | int] = []
     for step in loc:
         if isinstance(step, str) and step.startswith(("tuple[", "dict[")):
             if step.startswith("dict[") != isinstance(data, Mapping):
                 return None
             continue
-        if step == "[key]":
+        if step == "[key]" or (isinstance(step, int) and not isinstance(data, list | tuple)):
             continue
         path.append(step)
         data = _inside(data, step)

@@ -64,7 +64,7 @@ def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
         spec, store=_bench.store, threads=threads, attempt=attempt, before_commit=lease.check, on_table=_count_table
     )
     _bench.meters.observe("samesky_score_seconds", record.provenance.seconds)
-    values = ", ".join(f"{name} {result.value:.4f}" for name, result in record.metrics.items())
+    values = ", ".join(f"{result.label} {result.value:.4f}" for result in record.results)
     _log.info("%s: %s of %d objects in %.1f s", spec.pair.label, values, record.objects, record.provenance.seconds)
 
 

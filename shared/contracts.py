@@ -10,16 +10,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from shared.names import Name, Revision
 
-Kind = Literal["image", "spectrum"]
+Kind = Literal["image", "spectrum", "text", "label"]
 SourceKind = Literal["parquet", "hub", "mocksky"]
 Pooling = Literal["cls", "mean", "patch-mean", "spatial-mean"]
-PairPolicy = Literal["crossmodal", "intramodal", "all"]
+PairPolicy = Literal["crossmodal", "intramodal", "all", "probes"]
+PairKind = Literal["crossmodal", "intramodal", "other", "probe"]
 
 
 class Contract(BaseModel):
@@ -188,8 +189,12 @@ class PairSpec(Contract):
         return self
 
     @property
-    def kind(self) -> Literal["crossmodal", "intramodal", "other"]:
-        """`crossmodal`: one model, two modalities; `intramodal`: one family, one modality; else `other`."""
+    def kind(self) -> PairKind:
+        """`crossmodal`: one model, two modalities; `intramodal`: one family, one modality; `probe`: an embedding and a
+        label of its objects; else `other`.
+        """
+        if "label" in (self.left.modality.kind, self.right.modality.kind):
+            return "probe"
         same_modality = self.left.modality.name == self.right.modality.name
         if self.left.model.name == self.right.model.name and not same_modality:
             return "crossmodal"
@@ -201,30 +206,57 @@ class PairSpec(Contract):
         return f"{self.left.label}|{self.right.label}"
 
 
+_K = Annotated[int, Field(ge=1, le=1000)]
+_SOME = Field(min_length=1, max_length=32)
+
+
+def _one_or_several(given: object) -> object:
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
+
+
 class Scoring(Nested):
     """How pairs are scored.
 
-    k: neighbours counted. permutations: relabellings drawn for the null. resamples: bootstrap draws over
-    objects. confidence: of the interval. seed: of both.
+    metrics: of pairs of embeddings. probes: of an embedding and a label. k: numbers of neighbours counted, one or
+    several; the first is shown where one is shown. permutations: relabellings drawn for the null. slow_permutations:
+    the same for metrics that must be computed anew for each. resamples: bootstrap draws over objects. confidence: of
+    the interval, and of the threshold that a calibrated score must pass. seed: of all that is drawn.
     """
 
     metrics: tuple[Name, ...] = ("mknn",)
-    k: int = Field(default=10, ge=1, le=1000)
+    probes: tuple[Name, ...] = ("ridge-probe", "knn-probe", "label-agreement")
+    k: Annotated[
+        tuple[_K, ...], BeforeValidator(_one_or_several, json_schema_input_type=_K | Annotated[list[_K], _SOME])
+    ] = Field(default=(10,), min_length=1, max_length=32)
     permutations: int = Field(default=1000, ge=99, le=100_000)
+    slow_permutations: int = Field(default=199, ge=99, le=100_000)
     resamples: int = Field(default=1000, ge=99, le=100_000)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
 
-    @field_validator("metrics")
+    @field_validator("k")
+    @classmethod
+    def _each_k_once(cls, k: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(k))
+
+    @field_validator("metrics", "probes")
     @classmethod
     def _some_metric(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
         if not metrics:
             raise ValueError("at least one metric is needed")
         return tuple(dict.fromkeys(metrics))
 
+    @property
+    def largest_k(self) -> int:
+        """The neighbours that are searched for: all smaller numbers are read off their table."""
+        return max(self.k)
+
 
 class ScoreSpec(Contract):
-    """What makes one score. metric_versions: of the metrics, when the study was accepted."""
+    """What makes one score. metric_versions: of the metrics, when the study was accepted.
+
+    Of a probe, `scoring.metrics` are the study's probes.
+    """
 
     version: Literal[1] = 1
     pair: PairSpec
@@ -266,4 +298,16 @@ class Study(Contract):
     def score(self, a: int, b: int) -> ScoreSpec:
         """The score of the embeddings at these two indices."""
         pair = PairSpec(left=self.embeddings[a], right=self.embeddings[b])
-        return ScoreSpec(pair=pair, scoring=self.scoring, metric_versions=self.metric_versions)
+        scoring = self.scoring_of_probes if pair.kind == "probe" else self.scoring_of_pairs
+        versions = {name: self.metric_versions[name] for name in scoring.metrics if name in self.metric_versions}
+        return ScoreSpec(pair=pair, scoring=scoring, metric_versions=versions)
+
+    @cached_property
+    def scoring_of_pairs(self) -> Scoring:
+        """How pairs of embeddings are scored, whatever probes there are besides: another probe is no other score."""
+        return self.scoring.model_copy(update={"probes": Scoring().probes})
+
+    @cached_property
+    def scoring_of_probes(self) -> Scoring:
+        """How an embedding and a label are scored."""
+        return self.scoring.model_copy(update={"metrics": self.scoring.probes, "probes": Scoring().probes})

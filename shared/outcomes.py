@@ -98,29 +98,46 @@ class Manifest(Contract):
 
 
 class Interval(Contract):
-    """A percentile interval at `confidence`."""
+    """An interval at `confidence`.
+
+    method: `bootstrap`, percentiles over objects drawn with replacement; `jackknife`, value and standard error.
+    """
 
     low: float
     high: float
     confidence: float
+    method: Literal["bootstrap", "jackknife"] = "bootstrap"
 
 
 class MetricResult(Contract):
     """One metric of one pair, with what it is worth.
 
-    chance: the value expected of unrelated embeddings. p_value: (1 + #{null >= value})/(permutations + 1).
-    standard_error: jackknife over objects.
+    k: neighbours counted; None for a metric that counts none. chance: the value expected of unrelated embeddings.
+    null_mean, null_std: of the value over relabellings. p_value: (1 + #{null >= value})/(permutations + 1).
+    threshold: what the null stays below at the interval's confidence; calibrated: 0 at or below it, 1 for a perfect
+    score (arXiv 2602.14486). standard_error: jackknife over objects. details: further numbers, by name. None is what a
+    metric cannot give.
     """
 
     metric: Name
     metric_version: int
+    k: int | None = None
     value: float
-    chance: float
-    null_mean: float
-    null_std: float
-    p_value: float = Field(gt=0, le=1)
-    interval: Interval
-    standard_error: float
+    chance: float | None = None
+    null_mean: float | None = None
+    null_std: float | None = None
+    p_value: float | None = Field(default=None, gt=0, le=1)
+    permutations: int = Field(default=0, ge=0)
+    threshold: float | None = None
+    calibrated: float | None = None
+    interval: Interval | None = None
+    standard_error: float | None = None
+    details: dict[str, float] = {}
+
+    @property
+    def label(self) -> str:
+        """Its name in a record: `mknn@10`, `cka`."""
+        return self.metric if self.k is None else f"{self.metric}@{self.k}"
 
 
 class Provenance(Contract):
@@ -138,7 +155,8 @@ class Provenance(Contract):
 class ScoreRecord(Contract):
     """The record of one pair. left_objects, right_objects: sizes; objects: how many the two share.
 
-    per_object: key of the Parquet table (object_id, and one column per metric) of per-object values, with its SHA-256.
+    results: of each metric, and of each k where it counts neighbours. per_object: key of the Parquet table (object_id,
+    and a column for each result that is a mean over objects, `mknn@10`) of per-object values, with its SHA-256.
     """
 
     version: Literal[1] = 1
@@ -146,11 +164,16 @@ class ScoreRecord(Contract):
     left_objects: int
     right_objects: int
     objects: int
-    metrics: dict[str, MetricResult]
+    results: tuple[MetricResult, ...]
     per_object: str
     per_object_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     provenance: Provenance
     history: tuple[Transition, ...] = ()
+
+    def result(self, metric: str, k: int | None = None) -> MetricResult | None:
+        """The result of this metric, at this k or else at the first one; None when the record has none."""
+        found = (one for one in self.results if one.metric == metric and k in (None, one.k))
+        return next(found, None)
 
 
 class Failure(Contract):

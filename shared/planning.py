@@ -35,9 +35,9 @@ def expand(
     _refuse_more(asked, MOST_EMBEDDINGS, "embeddings")
     embeddings: list[EmbeddingSpec] = []
     for dataset, modalities in datasets:
-        if dataset.rows <= scoring.k:
+        if dataset.rows <= scoring.largest_k:
             raise TooFewObjects(
-                f"k = {scoring.k} neighbours of {dataset.rows} objects in {dataset.name}",
+                f"k = {scoring.largest_k} neighbours of {dataset.rows} objects in {dataset.name}",
                 f"k < {dataset.rows}",
                 "take a smaller k, or more objects",
             )

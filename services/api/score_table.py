@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -20,7 +21,8 @@ class ScoreRow(BaseModel):
     """One metric of one pair, with what it is worth and where it comes from.
 
     left_*, right_*: the two embeddings of the pair. *_parameters: millions. *_objects: objects of each
-    embedding; objects: how many the two share.
+    embedding; objects: how many the two share. k: neighbours counted. interval: how low and high were found. What
+    a metric cannot give is null.
     """
 
     score: str = Field(description="digest of the score; GET /v1/scores/<score> gives the whole record")
@@ -41,18 +43,21 @@ class ScoreRow(BaseModel):
     left_objects: int
     right_objects: int
     objects: int
-    k: int
     metric: str
     metric_version: int
+    k: int | None
     value: float
-    chance: float
-    p_value: float
-    low: float
-    high: float
+    chance: float | None
+    p_value: float | None
+    threshold: float | None
+    calibrated: float | None
+    low: float | None
+    high: float | None
     confidence: float
-    null_mean: float
-    null_std: float
-    standard_error: float
+    interval: str | None
+    standard_error: float | None
+    null_mean: float | None
+    null_std: float | None
     permutations: int
     resamples: int
     seed: int
@@ -63,18 +68,18 @@ class ScoreRow(BaseModel):
     created_at: str
 
 
-def place(spec: ScoreSpec, metric: str) -> Key:
-    """A row's place among those of a study: by kind, modalities, family and size; unique by score and metric."""
+def place(spec: ScoreSpec, metric: str, k: int | None) -> Key:
+    """A row's place among those of a study: by kind, modalities, family and size; unique by score, metric and k."""
     left, right = spec.pair.left, spec.pair.right
     modalities = (left.modality.name, right.modality.name)
     models = (left.model.family, left.model.parameters, right.model.parameters, left.model.name)
-    return (left.dataset.name, spec.pair.kind, *modalities, *models, spec.digest, metric)
+    return (left.dataset.name, spec.pair.kind, *modalities, *models, spec.digest, metric, k or 0)
 
 
 def score_rows(records: Iterable[ScoreRecord]) -> list[ScoreRow]:
     """The rows of all metrics of all records, each in its place."""
-    found = [(record, result) for record in records for result in record.metrics.values()]
-    return [_row(*each) for each in sorted(found, key=lambda each: place(each[0].spec, each[1].metric))]
+    found = [(record, result) for record in records for result in record.results]
+    return [_row(*each) for each in sorted(found, key=lambda each: place(each[0].spec, each[1].metric, each[1].k))]
 
 
 def _row(record: ScoreRecord, result: MetricResult) -> ScoreRow:
@@ -99,10 +104,11 @@ def _row(record: ScoreRecord, result: MetricResult) -> ScoreRow:
         left_objects=record.left_objects,
         right_objects=record.right_objects,
         objects=record.objects,
-        k=scoring.k,
-        **result.model_dump(exclude={"interval"}),
-        **result.interval.model_dump(),
-        permutations=scoring.permutations,
+        **result.model_dump(exclude={"interval", "details"}),
+        low=result.interval.low if result.interval else None,
+        high=result.interval.high if result.interval else None,
+        interval=result.interval.method if result.interval else None,
+        confidence=scoring.confidence,
         resamples=scoring.resamples,
         seed=scoring.seed,
         left_revision=left.model.revision,
@@ -129,7 +135,12 @@ def to_parquet(rows: Sequence[ScoreRow]) -> bytes:
 
     types = {"string": pa.string(), "boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
     columns = ScoreRow.model_json_schema()["properties"]
-    schema = pa.schema([(name, types[column["type"]]) for name, column in columns.items()])
+    schema = pa.schema([(name, types[_json_type(column)]) for name, column in columns.items()])
     file = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema), file)
     return file.getvalue()
+
+
+def _json_type(column: dict[str, Any]) -> str:
+    """The JSON type of a field, whether or not it may be null."""
+    return str(column["type"] if "type" in column else column["anyOf"][0]["type"])

@@ -15,6 +15,7 @@ from services.api.score_table import ScoreRow, score_rows, to_csv, to_parquet
 from services.results import Results
 from services.studies import Studies
 from shared import keys
+from shared.contracts import PairKind
 from shared.errors import UnknownName
 from shared.outcomes import ScoreRecord
 
@@ -36,7 +37,7 @@ class ScoreQuery(TableQuery):
     dataset: str | None = None
     model: str | None = None
     modality: str | None = None
-    kind: Literal["crossmodal", "intramodal", "other"] | None = None
+    kind: PairKind | None = None
     family: str | None = None
 
     def takes(self, row: ScoreRow) -> bool:
@@ -63,14 +64,15 @@ def list_scores(studies: Studies, query: ScoreQuery) -> Response:
 def _rows_after(results: Results, query: ScoreQuery) -> Iterator[tuple[Key, ScoreRow]]:
     last = read_cursor(query.cursor)
     if last is not None:
-        check_cursor(last, like=("", ""))
+        check_cursor(last, like=("", "", 0))
     for key in results.score_keys(query.dataset):
         if last is not None and (key,) < last[:1]:
             continue
         record = results.score(key)
         for row in score_rows([record] if record else []):
-            if query.takes(row) and (last is None or (key, row.metric) > last):
-                yield (key, row.metric), row
+            here = (key, row.metric, row.k or 0)
+            if query.takes(row) and (last is None or here > last):
+                yield here, row
 
 
 def get_score(studies: Studies, score: str) -> Response:

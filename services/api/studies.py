@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Response
 
+from scorer.metrics import results_wanted
 from services.api.endpoint import Endpoint, json_response
 from services.api.paging import Page, PageQuery, cut_page, page_response
 from services.api.score_table import ScoreRow, place, score_rows
@@ -93,11 +94,11 @@ def list_study_scores(studies: Studies, study: str, query: TableQuery) -> Respon
     scored = studies.scored(studies.find(study))
 
     def read_page() -> tuple[list[ScoreRow], str | None]:
-        places = [(place(spec, metric), spec, metric) for spec in scored for metric in spec.scoring.metrics]
+        places = [(place(spec, *named), spec, named) for spec in scored for named in results_wanted(spec.scoring)]
         page, following = cut_page(places, lambda each: each[0], limit=query.limit, cursor=query.cursor)
         rows = score_rows(studies.scores({spec.digest: spec for _, spec, _ in page}.values()))
-        shown = {(spec.digest, metric) for _, spec, metric in page}
-        return [row for row in rows if (row.score, row.metric) in shown], following
+        shown = {(spec.digest, *named) for _, spec, named in page}
+        return [row for row in rows if (row.score, row.metric, row.k) in shown], following
 
     return answer_scores(query, read_page, lambda: score_rows(studies.scores(scored)))
 

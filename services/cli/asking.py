@@ -34,7 +34,7 @@ def submit(
         list[str] | None, typer.Option(metavar="POLICY", help="crossmodal, intramodal or all; may be repeated.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Take the first LIMIT objects only.")] = None,
-    k: Annotated[int | None, typer.Option(help="Neighbours counted.")] = None,
+    k: Annotated[list[int] | None, typer.Option(help="Neighbours counted; may be repeated.")] = None,
     title: Annotated[str | None, typer.Option(help="What the study is called.")] = None,
     follow: WatchOption = False,
 ) -> None:
@@ -58,14 +58,14 @@ def _study_of(
     models: list[str] | None,
     pairs: list[str] | None,
     limit: int | None,
-    k: int | None,
+    k: list[int] | None,
     title: str | None,
 ) -> dict[str, Any]:
     given: dict[str, Any] = {
         "datasets": [{"name": name} if limit is None else {"name": name, "limit": limit} for name in datasets or ()],
         "models": models,
         "pairs": pairs,
-        "scoring": None if k is None else {"k": k},
+        "scoring": {"k": k} if k else None,
         "title": title,
     }
     return {name: value for name, value in given.items() if value}

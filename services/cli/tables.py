@@ -51,13 +51,14 @@ def _empty_score_table(heading: str) -> Table:
     table = _table(heading)
     for name in ("modality", "model"):
         table.add_column(name, overflow="fold")
-    for name in ("value", "chance", "p", "interval", "n"):
+    for name in ("value", "chance", "calib.", "p", "interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
 def _heading(row: Row) -> str:
-    return f"{_dataset(row)}: {row['metric']}, k = {row['k']}, {100 * row['confidence']:g}% interval"
+    k = f", k = {row['k']}" if row["k"] else ""
+    return f"{_dataset(row)}: {row['metric']}{k}, {100 * row['confidence']:g}% interval"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -65,16 +66,21 @@ def _cells(row: Row) -> tuple[str, ...]:
         _sides(row["left_modality"], row["right_modality"]),
         _sides(row["left_model"], row["right_model"]),
         f"{row['value']:.4f}",
-        f"{row['chance']:.4f}",
+        _number(row["chance"], ".4f"),
+        _number(row["calibrated"], ".4f"),
         format_p(row["p_value"]),
-        f"{row['low']:.3f}-{row['high']:.3f}",
+        "" if row["low"] is None else f"{row['low']:.3f}-{row['high']:.3f}",
         str(row["objects"]),
     )
 
 
-def format_p(p_value: float) -> str:
-    """A p-value to two significant digits."""
-    return f"{p_value:.2g}"
+def format_p(p_value: float | None) -> str:
+    """A p-value to two significant digits; nothing where there is none."""
+    return _number(p_value, ".2g")
+
+
+def _number(value: float | None, digits: str) -> str:
+    return "" if value is None else f"{value:{digits}}"
 
 
 def _dataset(row: Row) -> str:

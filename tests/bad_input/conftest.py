@@ -154,6 +154,7 @@ def make_score(left: EmbeddingSpec, right: EmbeddingSpec) -> ScoreRecord:
     result = MetricResult(
         metric="mknn",
         metric_version=1,
+        k=10,
         value=0.5,
         chance=0.1,
         null_mean=0.1,
@@ -176,7 +177,7 @@ def make_score(left: EmbeddingSpec, right: EmbeddingSpec) -> ScoreRecord:
         left_objects=40,
         right_objects=40,
         objects=40,
-        metrics={"mknn": result},
+        results=(result,),
         per_object=keys.score_objects(spec),
         provenance=provenance,
     )

@@ -48,7 +48,7 @@ def test_asks_only_of_this_embedding_and_its_partners(study: Study) -> None:
     found = completed_by(crossmodal, crossmodal.embeddings[0].digest, is_done)
     assert len(found) == 2
     assert sorted(asked) == [f"mocksky/{modality}/fake-0" for modality in MODALITIES]
-    assert all(score.scoring.k == 5 for score in found)
+    assert all(score.scoring.k == (5,) for score in found)
 
 
 def test_an_announcement_that_is_not_true_completes_nothing(study: Study) -> None:

@@ -20,6 +20,7 @@ def _record(left: EmbeddingSpec, right: EmbeddingSpec, value: float) -> ScoreRec
     result = MetricResult(
         metric="mknn",
         metric_version=1,
+        k=10,
         value=value,
         chance=10 / 511,
         null_mean=10 / 511,
@@ -33,7 +34,7 @@ def _record(left: EmbeddingSpec, right: EmbeddingSpec, value: float) -> ScoreRec
         left_objects=512,
         right_objects=512,
         objects=512,
-        metrics={"mknn": result},
+        results=(result,),
         per_object="scores/x",
         provenance=Provenance(
             left_manifest="0" * 64, right_manifest="1" * 64, packages={}, seconds=1, threads=1, created_at="", worker=""
@@ -80,7 +81,7 @@ def test_the_figure_names_what_it_shows(records: list[ScoreRecord]) -> None:
     texts = _texts(scaling_figure(records, file_format="svg"))
     assert "MKNN of crossmodal pairs against model size, simulated sky" in texts
     assert {"mocksky: hsc | jwst", "mocksky: hsc | legacysurvey", "dinov2", "vit", "chance"} <= texts
-    assert "k = 10, 512 objects, bars: 95 % bootstrap interval" in texts
+    assert "k = 10, 512 objects, bars: 95 % interval over objects" in texts
     assert {"5", "12", "20"} <= texts
 
 

@@ -88,7 +88,7 @@ def stored(make_spec: Maker, store_embedding: Keeper) -> Stored:
 def test_the_score_is_that_of_brute_force(stored: Stored) -> None:
     record = stored.score()
     shared, expected = _brute_force_mknn(stored.seen_by_hsc, stored.seen_by_jwst, 10)
-    result = record.metrics["mknn"]
+    result = record.results[0]
     assert (record.left_objects, record.right_objects, record.objects) == (180, 180, 160)
     assert result.value == pytest.approx(expected.mean(), abs=1e-9)
     assert result.chance == result.null_mean == pytest.approx(10 / 159)
@@ -97,7 +97,7 @@ def test_the_score_is_that_of_brute_force(stored: Stored) -> None:
     assert result.standard_error == pytest.approx(expected.std(ddof=1) / np.sqrt(160))
     table = pq.read_table(pa.BufferReader(stored.store.get(record.per_object)))
     assert table.column("object_id").to_pylist() == shared
-    np.testing.assert_allclose(table.column("mknn").to_numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(table.column("mknn@10").to_numpy(), expected, atol=1e-12)
 
 
 def test_the_record_can_be_traced(stored: Stored) -> None:
@@ -117,12 +117,12 @@ def test_the_record_can_be_traced(stored: Stored) -> None:
 
 
 def test_storage_order_does_not_matter(make_spec: Maker, store_embedding: Keeper, stored: Stored) -> None:
-    expected = stored.score().metrics
+    expected = stored.score().results
     again = Stored(MemoryStore(), make_spec, store_embedding)
     again.store = MemoryStore()
     for spec, vectors in ((again.hsc, again.seen_by_hsc), (again.jwst, again.seen_by_jwst)):
         store_embedding(again.store, spec, vectors.take(np.random.default_rng(8).permutation(len(vectors))))
-    assert again.score().metrics == expected
+    assert again.score().results == expected
 
 
 def test_the_pair_is_unordered(stored: Stored) -> None:
@@ -137,7 +137,7 @@ def test_an_embedding_against_itself_rotated_is_one(make_spec: Maker, store_embe
     store_embedding(store, left, vectors)
     store_embedding(store, right, Vectors(vectors.object_ids, np.ascontiguousarray(-8 * vectors.matrix[:, ::-1])))
     spec = ScoreSpec(pair=PairSpec(left=left, right=right), scoring=SCORING)
-    result = score(spec, store=store, threads=1, attempt=Attempt(name="a1", worker="w")).metrics["mknn"]
+    result = score(spec, store=store, threads=1, attempt=Attempt(name="a1", worker="w")).results[0]
     assert (result.value, result.interval.low, result.interval.high, result.standard_error) == (1, 1, 1, 0)
 
 
@@ -163,7 +163,7 @@ def test_scoring_anew_gives_the_same_but_for_time(stored: Stored) -> None:
 
 def test_the_seed_decides_the_draws_and_not_the_value(stored: Stored) -> None:
     other = ScoreSpec(pair=stored.spec.pair, scoring=SCORING.model_copy(update={"seed": 1}))
-    first, second = stored.score().metrics["mknn"], stored.score(other).metrics["mknn"]
+    first, second = stored.score().results[0], stored.score(other).results[0]
     assert first.value == second.value
     assert first.interval != second.interval
 
@@ -194,23 +194,23 @@ def test_a_cached_table_is_what_is_used(stored: Stored) -> None:
     """A table of other neighbours, whole and of the right origin, shows in the score."""
     key, data = _cached(stored, ((np.arange(160)[:, None] + np.arange(1, 11)) % 160).astype(np.int32))
     stored.store.put(key, data)
-    assert stored.score().metrics["mknn"].value < 0.1
+    assert stored.score().results[0].value < 0.1
 
 
 def test_a_damaged_cached_table_is_made_again(stored: Stored, caplog: pytest.LogCaptureFixture) -> None:
-    expected = stored.score().metrics
+    expected = stored.score().results
     for key in stored.left(keys.SCORES):
         stored.store.delete(key)
     tables = {key: stored.store.get(key) for key in stored.left("neighbours/")}
     for key, data in tables.items():
         stored.store.put(key, data[: len(data) // 3])
-    assert stored.score().metrics == expected
+    assert stored.score().results == expected
     assert {key: stored.store.get(key) for key in tables} == tables
     assert caplog.text.count("will be made again") == 2
 
 
 def test_tables_of_a_replaced_embedding_are_not_used(stored: Stored, store_embedding: Keeper) -> None:
-    first = stored.score().metrics["mknn"].value
+    first = stored.score().results[0].value
     for key in (*stored.left(keys.SCORES), *stored.left(keys.embedding_prefix(stored.hsc))):
         stored.store.delete(key)
     replaced = Vectors(stored.seen_by_jwst.object_ids, stored.seen_by_jwst.matrix.copy())
@@ -220,7 +220,7 @@ def test_tables_of_a_replaced_embedding_are_not_used(stored: Stored, store_embed
         stored.store.delete(key)
     record = stored.score()
     assert record.objects == 180
-    assert record.metrics["mknn"].value == 1
+    assert record.results[0].value == 1
 
 
 def test_a_pair_that_is_not_ready_may_be_tried_again(stored: Stored) -> None:
@@ -249,7 +249,7 @@ def test_a_missing_part_is_named_and_nothing_is_written(stored: Stored) -> None:
 
 
 def test_k_as_large_as_the_overlap_is_refused(stored: Stored) -> None:
-    spec = ScoreSpec(pair=stored.spec.pair, scoring=SCORING.model_copy(update={"k": 160}))
+    spec = ScoreSpec(pair=stored.spec.pair, scoring=SCORING.model_copy(update={"k": (160,)}))
     with pytest.raises(TooFewObjects, match="of 180 and 180 objects, share 160; expected at least 161"):
         stored.score(spec)
     assert stored.left(keys.SCORES) == []
@@ -297,7 +297,7 @@ def test_racing_workers_leave_one_record(tmp_path: Path, make_spec: Maker, store
 def test_the_default_is_all_cores(stored: Stored) -> None:
     record = score(stored.spec, store=stored.store, threads=0, attempt=Attempt(name="a1", worker="w"))
     assert record.provenance.threads >= 1
-    assert record.metrics["mknn"].value == pytest.approx(
+    assert record.results[0].value == pytest.approx(
         _brute_force_mknn(stored.seen_by_hsc, stored.seen_by_jwst, 10)[1].mean()
     )
 

@@ -190,6 +190,7 @@ def _record(spec: ScoreSpec, place: int) -> ScoreRecord:
     result = MetricResult(
         metric="mknn",
         metric_version=1,
+        k=10,
         value=value,
         chance=10 / (rows - 1),
         null_mean=0.43,
@@ -203,7 +204,7 @@ def _record(spec: ScoreSpec, place: int) -> ScoreRecord:
         left_objects=rows,
         right_objects=rows,
         objects=rows,
-        metrics={"mknn": result},
+        results=(result,),
         per_object=keys.score_objects(spec),
         provenance=Provenance(
             left_manifest="1" * 64,

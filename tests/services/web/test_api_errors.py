@@ -50,7 +50,7 @@ def test_a_refused_field_is_pointed_at(web: FlaskClient, body: Callable[..., Bod
     ("change", "pointer", "remedy"),
     [
         ({"modles": ["x"]}, "#/modles", "did you mean models?"),
-        ({"scoring": {"permutatons": 99}}, "#/scoring/permutatons", "did you mean permutations?"),
+        ({"scoring": {"confidense": 0.9}}, "#/scoring/confidense", "did you mean confidence?"),
         ({"pairs": ["crosmodal"]}, "#/pairs/0", "did you mean crossmodal?"),
         ({"models": []}, "#/models", None),
         ({"models": ["Upper Case"]}, "#/models/0", None),

@@ -120,6 +120,7 @@ def test_a_wide_table_of_simulated_scores_keeps_its_numbers_at_80_columns() -> N
         "metric": "mknn",
         "value": 0.12345678,
         "chance": 10 / 511,
+        "calibrated": 0.0987,
         "p_value": 1 / 1001,
         "low": 0.1,
         "high": 0.15,
@@ -131,7 +132,7 @@ def test_a_wide_table_of_simulated_scores_keeps_its_numbers_at_80_columns() -> N
     Console(file=page, width=80).print(score_table([row, {**row, "metric": "cka", "dataset": "jwst_hsc"}]))
     text = page.getvalue()
     assert max(map(len, text.splitlines())) <= 80
-    for word in ("simulated", "0.1235", "0.0196", "0.001", "0.100-0.150", "512"):
+    for word in ("simulated", "0.1235", "0.0196", "0.0987", "0.001", "0.100-0.150", "512"):
         assert word in text
     assert "…" not in text
 
