@@ -20,16 +20,20 @@ def _printable(text: str) -> str:
 
 
 Label = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+GroupName = Annotated[str, Field(min_length=1, max_length=1200), AfterValidator(_printable)]
+Parameters = Annotated[float, Field(gt=0, le=1e9, description="millions")]
+Score = Annotated[float, Field(ge=-1e100, le=1e100)]
+"""A value whose square is still a number."""
 
 
 class Rung(Contract):
-    """One model of a family and its score. parameters: millions."""
+    """One model of a family and its score."""
 
-    group: Label
+    group: GroupName
     family: Label
     size: Label
-    parameters: float = Field(gt=0, le=1e9)
-    value: float = Field(ge=-1e6, le=1e6)
+    parameters: Parameters
+    value: Score
 
 
 class LeftOut(Contract):
