@@ -14,7 +14,7 @@ from shared.trends import LeftOut, Rung
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_MOST_SIZES = 100
+_MOST_SIZES = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +37,7 @@ class Ladder:
 def build_ladders(rungs: Iterable[Rung]) -> tuple[list[Ladder], list[LeftOut]]:
     """The ladders of these rungs by group and family, and those left out, with the reason.
 
-    Left out are families with one size, with two equally large ones, or with more than a hundred. Raises TooFewSizes
+    Left out are families with one size, with two equally large ones, or with more than 64. Raises TooFewSizes
     when no ladder is left.
     """
     by_name: dict[tuple[str, str], list[Rung]] = {}

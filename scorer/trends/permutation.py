@@ -11,6 +11,7 @@ import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -27,7 +28,7 @@ Block = tuple[tuple[int, ...], ...]
 MOST_SIZES_COUNTED = 8
 """Blocks of up to this many sizes, 40,320 arrangements, are counted; longer ones are drawn from."""
 
-_WIDEST_SUM = 200_000  # values the sum may take, where it is counted
+_WIDEST_SUM = 500_000  # values the sum may take, where it is counted
 _ROUNDING = 1e-9
 _SMALLEST = sys.float_info.min
 
@@ -48,33 +49,38 @@ def families_together(ladders: Iterable[Ladder]) -> list[Block]:
 def permutation_test(statistic: Statistic, blocks: Sequence[Block], *, permutations: int, seed: int) -> Permuted:
     """The p-value of the sum of `statistic` over all ladders of all blocks, large sums being extreme.
 
-    Exact, to rounding, when no block has more than eight sizes and the sum takes no more than 200,000 values; then
+    Exact, to rounding, when no block has more than eight sizes and the sum takes no more than 500,000 values; then
     `permutations` of the answer is None. Else that many arrangements are drawn from `seed`, and p is (1 + #{drawn >=
     observed})/(1 + permutations), never zero (Phipson & Smyth 2010).
     """
     weights = _whole_weights(statistic, blocks)
     if all(len(block[0]) <= MOST_SIZES_COUNTED for block in blocks):
-        spreads = [_count(statistic, block).times(weight) for block, weight in zip(blocks, weights, strict=True)]
+        spreads = _narrowed([_count(statistic, block, weight) for block, weight in zip(blocks, weights, strict=True)])
         if sum(spread.width for spread in spreads) <= _WIDEST_SUM:
             return Permuted(p_value=_exact(spreads), permutations=None)
     return Permuted(p_value=_drawn(statistic, blocks, permutations, seed), permutations=permutations)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Spread:
-    """The null distribution of one block's score, as steps above its lowest: what was observed, and how likely each is.
+    """The null distribution of one block's score, in steps above its lowest: what was observed, and how likely each is.
 
     steps: `(s,)`, rising from 0; chances: `(s,)`.
     """
 
-    def __init__(self, observed: int, steps: Ints, chances: Floats) -> None:
-        self.observed, self.steps, self.chances = observed, steps, chances
+    observed: int
+    steps: Ints
+    chances: Floats
 
     @property
     def width(self) -> int:
         return int(self.steps[-1])
 
-    def times(self, weight: int) -> _Spread:
-        return _Spread(self.observed * weight, self.steps * weight, self.chances)
+
+def _narrowed(spreads: Sequence[_Spread]) -> list[_Spread]:
+    """The same, in steps as long as they can be."""
+    unit = math.gcd(*(int(np.gcd.reduce(spread.steps)) for spread in spreads)) or 1
+    return [_Spread(spread.observed // unit, spread.steps // unit, spread.chances) for spread in spreads]
 
 
 def _exact(spreads: Sequence[_Spread]) -> float:
@@ -92,9 +98,9 @@ def _exact(spreads: Sequence[_Spread]) -> float:
     return min(1.0, max(_SMALLEST, tail))  # what is smaller than any number is not zero
 
 
-def _count(statistic: Statistic, block: Block) -> _Spread:
+def _count(statistic: Statistic, block: Block, weight: int) -> _Spread:
     lowest, steps, chances = _counted(statistic, block if len(block) > 1 else (tuple(sorted(block[0])),))
-    return _Spread(_observe(statistic, block) - lowest, steps, chances)
+    return _Spread((_observe(statistic, block) - lowest) * weight, steps * weight, chances)
 
 
 @lru_cache(maxsize=1024)

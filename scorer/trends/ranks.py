@@ -6,7 +6,6 @@ statistic scores many arrangements of them at once, in whole numbers, so that wh
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,8 +38,8 @@ def kendall_s(ranks: Ints) -> Ints:
     `(m, n)` to `(m,)`, -n(n - 1)/2 to n(n - 1)/2.
     """
     found = np.zeros(len(ranks), dtype=np.int64)
-    for smaller, larger in itertools.combinations(range(ranks.shape[1]), 2):
-        found += np.sign(ranks[:, larger] - ranks[:, smaller])
+    for apart in range(1, ranks.shape[1]):
+        found += np.sign(ranks[:, apart:] - ranks[:, :-apart]).sum(axis=1)
     return found
 
 

@@ -263,7 +263,7 @@ def test_a_family_without_a_trend_is_left_out_by_name() -> None:
     [
         ([], "there is no score"),
         ([Rung(group="g", family="f", size="s", parameters=1, value=1)], "g, f: one size only"),
-        (rungs_of([("g", [float(i) for i in range(101)])]), "g, f0: 101 sizes, more than 100"),
+        (rungs_of([("g", [float(i) for i in range(65)])]), "g, f0: 65 sizes, more than 64"),
     ],
 )
 def test_no_ladder_is_no_trend(rungs: list[Rung], says: str) -> None:
