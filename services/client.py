@@ -160,9 +160,10 @@ class Client:
         return self._json(self._get(f"/v1/scores/{quote(score, safe='')}"))
 
     def trend(self, study_id: str, metric: str = "mknn", k: int | None = None) -> Trend:
-        """How a metric of a study's crossmodal pairs changes with model size; k: the study's first, unless given.
+        """How a metric of a study's crossmodal pairs, of final layers, changes with model size.
 
-        Raises ObjectMissing while there is no such score, TooFewSizes when no family has two sizes.
+        k: the study's first, unless given. Raises ObjectMissing while there is no such score, TooFewSizes when no
+        family has two sizes.
         """
         asked = {"metric": metric} if k is None else {"metric": metric, "k": str(k)}
         return Trend.model_validate(self._json(self._get(_study(study_id, "trend"), **asked)))

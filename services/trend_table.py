@@ -55,6 +55,11 @@ class _Scored(Contract):
     k: int | None = Field(ge=1)
     value: Score
 
+    @property
+    def stands_on_a_ladder(self) -> bool:
+        """Whether it is of two modalities, and of final layers."""
+        return self.kind == "crossmodal" and self.left_layer == self.right_layer == "final"
+
 
 class _Record(NamedTuple):
     """One record of a table, by column, and the line it stands on."""
@@ -66,6 +71,7 @@ class _Record(NamedTuple):
 def read_trend_table(path: str | os.PathLike[str], metric: str, k: int | None = None) -> tuple[list[Rung], int | None]:
     """The rungs of a table's crossmodal values of a metric, and the number of neighbours counted in them.
 
+    Of a score table, rows of other layers than the final ones are left out, as `rungs_of` leaves them out of a study.
     k: may be None where the table has one k only. Per cent become shares. Raises BadTable, naming line and column;
     MissingColumn; UnknownName for a metric that the table does not have.
     """
@@ -103,22 +109,21 @@ def _scored(
 ) -> tuple[list[Rung], int | None]:
     if metric not in {line.metric for _, line in lines}:
         raise _no_metric(name, metric, {line.metric for _, line in lines})
-    chosen = [(number, line) for number, line in lines if line.metric == metric and line.kind == "crossmodal"]
+    chosen = [(number, line) for number, line in lines if line.metric == metric and line.stands_on_a_ladder]
     ks = {line.k for _, line in chosen}
     if k is None and len(ks) > 1:
         raise BadTable(f"{name} has {metric} at {_ks(ks)}", "one k", "choose it with --k")
     if not ks or k not in {None, *ks}:
         asked = f"crossmodal {metric}{f' at k = {k}' if k else ''}"
-        raise BadTable(f"{name} has no {asked}", _ks(ks) if ks else "rows of kind crossmodal")
+        raise BadTable(f"{name} has no {asked}", _ks(ks) if ks else "rows of kind crossmodal, and of final layers")
     found = [(number, _rung(line)) for number, line in chosen if k in (None, line.k)]
     return _each_once(name, found), k if k is not None else ks.pop()
 
 
 def _rung(line: _Scored) -> Rung:
-    modalities, layers = (line.left_modality, line.right_modality), (line.left_layer, line.right_layer)
     parameters = max(line.left_parameters, line.right_parameters)
     return Rung(
-        group=name_group(line.dataset, modalities, layers, simulated=line.simulated),
+        group=name_group(line.dataset, line.left_modality, line.right_modality, simulated=line.simulated),
         family=line.left_family,
         size=line.left_model or f"{parameters:g}",
         parameters=parameters,

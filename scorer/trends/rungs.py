@@ -11,12 +11,13 @@ from shared.trends import Rung
 
 
 def rungs_of(records: Iterable[ScoreRecord], metric: str, k: int | None = None) -> tuple[list[Rung], int | None]:
-    """A rung for each crossmodal record, and the number of neighbours counted in their values.
+    """A rung for each crossmodal record of final layers, and the number of neighbours counted in their values.
 
-    k: None takes each record's first. Records that lack the metric are left out, as other kinds of pair are. Groups
-    are datasets, pairs of modalities and layers. Raises ObjectMissing when none is left, naming the ks there are.
+    k: None takes each record's first. Records that lack the metric are left out, as other kinds of pair are, and other
+    layers, whose scores would have each step counted many times. A group is a dataset and a pair of modalities. Raises
+    ObjectMissing when none is left, naming the ks there are.
     """
-    crossmodal = [record for record in records if record.spec.pair.kind == "crossmodal"]
+    crossmodal = [record for record in records if _stands_on_a_ladder(record.spec.pair)]
     found = [(record.spec.pair, result) for record in crossmodal if (result := record.result(metric, k))]
     if not found:
         raise _nothing(crossmodal, metric)
@@ -34,16 +35,18 @@ def rungs_of(records: Iterable[ScoreRecord], metric: str, k: int | None = None) 
     return rungs, found[0][1].k
 
 
-def name_group(dataset: str, modalities: Sequence[str], layers: Sequence[str], *, simulated: bool) -> str:
-    """What people read of a group: `jwst_hsc: hsc | jwst`. Layers are named when one of them is not the last."""
-    told = f", layers {' | '.join(layers)}" if set(layers) != {"final"} else ""
-    return f"{dataset}{' (simulated)' if simulated else ''}: {' | '.join(modalities)}{told}"
+def name_group(dataset: str, left: str, right: str, *, simulated: bool) -> str:
+    """What people read of a group, a dataset and two modalities: `jwst_hsc: hsc | jwst`."""
+    return f"{dataset}{' (simulated)' if simulated else ''}: {left} | {right}"
+
+
+def _stands_on_a_ladder(pair: PairSpec) -> bool:
+    return pair.kind == "crossmodal" and pair.left.layer == pair.right.layer == "final"
 
 
 def _group(dataset: str, pair: PairSpec) -> str:
-    left, right = pair.left, pair.right
-    modalities = (left.modality.name, right.modality.name)
-    return name_group(dataset, modalities, (left.layer, right.layer), simulated=left.dataset.simulated)
+    left, right = pair.left.modality.name, pair.right.modality.name
+    return name_group(dataset, left, right, simulated=pair.left.dataset.simulated)
 
 
 def _dataset_names(datasets: Iterable[DatasetRef]) -> dict[str, str]:
@@ -63,7 +66,7 @@ def _nothing(crossmodal: Sequence[ScoreRecord], metric: str) -> ObjectMissing:
             f"no crossmodal score has {metric} at this k", f"k = {' or '.join(map(str, ks))}", "ask for one of these"
         )
     return ObjectMissing(
-        f"there is no crossmodal score with {metric}",
+        f"there is no crossmodal score of final layers with {metric}",
         "at least two, of two sizes of one family",
         "wait for the study's first scores, or ask for pairs of this kind",
     )

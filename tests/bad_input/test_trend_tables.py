@@ -75,6 +75,12 @@ FILES: list[tuple[str, str | bytes, type[SameSkyError], str]] = [
     ("a value beyond squares", scored(value="1e200"), BadTable, "sky.csv:2: value: "),
     ("a dataset without a name", scored(dataset=""), BadTable, "sky.csv:2: dataset: "),
     ("no crossmodal pair", scored(kind="intramodal"), BadTable, "sky.csv has no crossmodal mknn"),
+    (
+        "no final layer",
+        SCORED.replace("value", "value,left_layer,right_layer") + ROW.strip() + ",final,block-03\n",
+        BadTable,
+        "expected rows of kind crossmodal, and of final layers",
+    ),
     ("another metric", scored(metric="cka"), UnknownName, "sky.csv has no metric 'mknn'; expected one of cka"),
     ("several k", f"{SCORED}{ROW}{ROW.replace(',10,', ',5,')}", BadTable, "sky.csv has mknn at k = 5 and 10"),
     (

@@ -15,12 +15,15 @@ from typer.testing import CliRunner, Result
 from samesky import Client
 from scorer.trends.rungs import name_group
 from services.cli import app as command
+from services.field_errors import validate
+from services.studies import Studies
 from services.trend_table import read_trend_table
 from shared import keys
 from shared.contracts import Study
 from shared.errors import ObjectMissing, TooFewSizes, UnknownName
 from shared.outcomes import ScoreRecord
 from shared.records import read_record
+from shared.requests import StudyRequest
 from shared.store import MemoryStore
 from shared.trends import Trend
 
@@ -100,7 +103,7 @@ def test_a_study_without_a_trend_says_why(
     waiting, alone = accept(models=("fake-small", "fake-large"), limit=12), accept(models=("fake-small",), limit=13)
     finish(alone)
     with Client(api_url) as client:
-        with pytest.raises(ObjectMissing, match="there is no crossmodal score with mknn"):
+        with pytest.raises(ObjectMissing, match="there is no crossmodal score of final layers with mknn"):
             client.trend(waiting.id)
         with pytest.raises(ObjectMissing, match=r"at this k; expected k = 5 or 10"):
             client.trend(scored.id, k=7)
@@ -240,11 +243,27 @@ def test_a_score_table_may_lack_what_is_not_needed(tmp_path: Path) -> None:
 
 
 def test_a_group_says_what_is_compared() -> None:
-    sides = ("hsc", "jwst")
-    assert name_group("jwst_hsc", sides, ("final", "final"), simulated=False) == "jwst_hsc: hsc | jwst"
-    assert name_group("mocksky", sides, ("final", "final"), simulated=True) == "mocksky (simulated): hsc | jwst"
-    layered = name_group("sky", sides, ("block3", "final"), simulated=False)
-    assert layered == "sky: hsc | jwst, layers block3 | final"
+    assert name_group("jwst_hsc", "hsc", "jwst", simulated=False) == "jwst_hsc: hsc | jwst"
+    assert name_group("mocksky", "hsc", "jwst", simulated=True) == "mocksky (simulated): hsc | jwst"
+
+
+def test_layers_before_the_final_one_are_no_steps(
+    web: FlaskClient,
+    api_url: str,
+    body: Callable[..., dict[str, object]],
+    finish: Finish,
+    known: Studies,
+    tmp_path: Path,
+) -> None:
+    study, _ = known.accept(validate(StudyRequest, {**body(models=SIZES[:2]), "layers": ["block-00", "final"]}))
+    assert len([score for score in study.scores() if score.pair.kind == "crossmodal"]) == 8, "each layer with each"
+    finish(study)
+    answer = web.get(f"/v1/studies/{study.id}/trend")
+    (ladder,) = Trend.model_validate_json(answer.data).ladders
+    assert ladder.sizes == SIZES[:2]
+    with Client(api_url) as client:
+        (tmp_path / "scores.csv").write_bytes(client.score_table("csv", study.id))
+    assert json.loads(run("--csv", tmp_path / "scores.csv", "--json").stdout) == answer.json
 
 
 def test_a_table_is_read_without_models_or_server() -> None:
