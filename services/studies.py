@@ -66,9 +66,9 @@ class Studies:
         """
         probes = "probes" in request.pairs
         versions = metric_versions(request.scoring, probes=probes)
-        rows = [find_model(name) for name in request.models] + ([label_model()] if probes else [])
+        rows = [find_model(name) for name in request.models]
         datasets = [resolve_dataset(dataset, self._settings, labels=probes) for dataset in request.datasets]
-        models = [resolve_model(row, self._settings) for row in rows]
+        models = [resolve_model(row, self._settings) for row in (*rows, *([label_model()] if probes else ()))]
         for asked, (_, modalities) in zip(request.datasets, datasets, strict=True):
             if asked.modalities:
                 refuse_unseen(asked.name, modalities, models)
@@ -80,6 +80,7 @@ class Studies:
             title=request.title,
             created_at=_now(),
             metric_versions=versions,
+            layers={row.name: row.choose_layers(request.layers) for row in rows},
         )
         created = self._store.put_if_absent(keys.study(study.id), study.to_json())
         if not created:

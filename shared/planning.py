@@ -24,16 +24,21 @@ def expand(
     title: str = "",
     created_at: str,
     metric_versions: Mapping[str, int] | None = None,
+    layers: Mapping[str, Sequence[str]] | None = None,
 ) -> Study:
     """The study of all models on all modalities they take, with the pairs the policies choose.
 
-    What is asked for twice is in it once, and an embedding that no pair compares is not in it: so labels are in it
-    only where they are probed. Raises TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is
-    left to compare, or too much, and for probes where no dataset has a label.
+    layers: where vectors are taken, by model; of a model not named, the final one. What is asked for twice is in it
+    once, and an embedding that no pair compares is not in it: so labels are in it only where they are probed. Raises
+    TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to compare, or too much, and
+    for probes where no dataset has a label.
     """
     if "probes" in policies:
         _refuse_without_labels(datasets)
-    takers = Counter(model.takes for model in models)
+    depths = {model.name: tuple((layers or {}).get(model.name, ("final",))) for model in models}
+    takers: Counter[str] = Counter()
+    for model in models:
+        takers[model.takes] += len(depths[model.name])
     asked = sum(takers[modality.kind] for _, modalities in datasets for modality in modalities)
     _refuse_more(asked, MOST_EMBEDDINGS, "embeddings")
     embeddings: list[EmbeddingSpec] = []
@@ -45,10 +50,11 @@ def expand(
                 "take a smaller k, or more objects",
             )
         embeddings += [
-            EmbeddingSpec(dataset=dataset, modality=modality, model=model)
+            EmbeddingSpec(dataset=dataset, modality=modality, model=model, layer=layer)
             for modality in modalities
             for model in models
             if model.takes == modality.kind
+            for layer in depths[model.name]
         ]
     embeddings = list({spec.digest: spec for spec in embeddings}.values())
     pairs = choose_pairs(embeddings, policies)
@@ -86,9 +92,10 @@ def refuse_unseen(dataset: str, modalities: Iterable[Modality], models: Iterable
 def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPolicy]) -> list[tuple[int, int]]:
     """Index pairs chosen by any of the policies, each once, in the order of `embeddings`.
 
-    `crossmodal`: same model, two modalities. `intramodal`: neighbouring sizes (by parameters) of one
-    family, one modality. `all`: every two embeddings of one dataset. `probes`: every embedding with every label of its
-    dataset; no other policy pairs a label, and none pairs two. Raises BadStudy for more than MOST_PAIRS.
+    `crossmodal`: same model, two modalities, each layer with each. `intramodal`: neighbouring sizes (by parameters)
+    of one family, one modality, final layers. `all`: every two embeddings of one dataset. `probes`: every embedding
+    with every label of its dataset; no other policy pairs a label, and none pairs two. Raises BadStudy for more than
+    MOST_PAIRS.
     """
     wanted = set(policies)
     labels = [index for index, spec in enumerate(embeddings) if spec.modality.kind == "label"]
@@ -140,6 +147,8 @@ def _size_steps(embeddings: Sequence[EmbeddingSpec], among: Iterable[int]) -> se
     ladders: dict[tuple[str, str, str], list[int]] = {}
     for index in among:
         spec = embeddings[index]
+        if spec.layer != "final":
+            continue
         rung = (spec.dataset.digest, spec.modality.digest, spec.model.family)
         ladders.setdefault(rung, []).append(index)
     steps = set()

@@ -9,8 +9,15 @@ import numpy.typing as npt
 
 from embedder.recipes import Dropped, Values
 from embedder.samples import Floats
+from shared.errors import CheckpointUnavailable
 
 ModelInput = npt.NDArray[Any]
+
+
+def refuse_block(name: str, layer: str, blocks: int) -> CheckpointUnavailable:
+    """The error of a checkpoint that has too few blocks."""
+    known = f"block-00 to block-{blocks - 1:02d}, or final" if blocks else "final"
+    return CheckpointUnavailable(f"{name} has no {layer}: it has {blocks} blocks", known)
 
 
 class Adapter(Protocol):
@@ -24,6 +31,13 @@ class Adapter(Protocol):
     @property
     def device(self) -> str:
         """Where the model runs, for the record: `cpu`, `cuda:0`."""
+        ...
+
+    def at(self, layer: str) -> Adapter:
+        """The same loaded model, its vectors taken at another of the layers its row names, pooled by its own rule.
+
+        Raises CheckpointUnavailable for a block that the checkpoint does not have.
+        """
         ...
 
     def prepare(self, values: Values) -> ModelInput | Dropped:

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from embedder.adapters.base import ModelInput
+from embedder.adapters.base import ModelInput, refuse_block
 from embedder.adapters.batches import run_batch
 from embedder.adapters.checkpoints import load_checkpoint
 from embedder.adapters.wheels import find_files
+from embedder.catalogue.rows import block_of
 from embedder.recipes import Dropped, Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
@@ -29,13 +30,25 @@ _FILLING = -1  # no token
 
 
 class HfTextAdapter:
-    """One language model and its tokenizer; a vector is its last hidden states, pooled over the text's own tokens."""
+    """One language model and its tokenizer; a vector is its last hidden states, pooled over the text's own tokens.
 
-    def __init__(self, network: Any, tokenizer: Any, pooling: str, device: torch.device) -> None:
+    block: the block whose output is pooled instead, without the norm that may follow the last one.
+    """
+
+    def __init__(
+        self, network: Any, tokenizer: Any, pooling: str, device: torch.device, block: int | None = None
+    ) -> None:
         self._network, self._tokenizer = network.to(device).eval(), tokenizer
         self._network.config.use_cache = False  # of keys and values, for writing on: nothing is written
-        self._pool = _POOLINGS[pooling]
-        self._device = device
+        self._pooling, self._pool = pooling, _POOLINGS[pooling]
+        self._device, self._block = device, block
+
+    def at(self, layer: str) -> HfTextAdapter:
+        """The same network, its states taken after one block. Raises CheckpointUnavailable."""
+        block, blocks = block_of(layer), int(self._network.config.num_hidden_layers)
+        if block is not None and block >= blocks:
+            raise refuse_block(str(self._network.config.model_type), layer, blocks)
+        return HfTextAdapter(self._network, self._tokenizer, self._pooling, self._device, block)
 
     @property
     def dimension(self) -> int:
@@ -67,8 +80,32 @@ class HfTextAdapter:
 
     def _vectors(self, tokens: torch.Tensor) -> torch.Tensor:
         own = tokens != _FILLING
-        states = self._network(input_ids=tokens.clamp(min=0), attention_mask=own.long()).last_hidden_state
-        return self._pool(states, own)
+        given = {"input_ids": tokens.clamp(min=0), "attention_mask": own.long()}
+        if self._block is None:
+            return self._pool(self._network(**given).last_hidden_state, own)
+        return self._pool(self._after_block(given, self._block), own)
+
+    def _after_block(self, given: Mapping[str, torch.Tensor], block: int) -> torch.Tensor:
+        """`hidden_states` of the library (transformers 5.23) has the last block's output after the norm, in Qwen3."""
+        seen: list[torch.Tensor] = []
+
+        def see(module: torch.nn.Module, given: Any, states: torch.Tensor) -> None:
+            del module, given
+            seen.append(states)
+
+        hook = _find_blocks(self._network)[block].register_forward_hook(see)
+        try:
+            self._network(**given)
+        finally:
+            hook.remove()
+        return seen[0]
+
+
+def _find_blocks(network: Any) -> torch.nn.ModuleList:
+    """The list of a network's blocks: the only one of that length outside a block."""
+    blocks = int(network.config.num_hidden_layers)
+    found = (part for part in network.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == blocks)
+    return next(found)
 
 
 def load_hf_text(model: ModelRef, folder: Path | None, device: torch.device) -> HfTextAdapter:

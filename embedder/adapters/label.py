@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from embedder.adapters.base import ModelInput, as_array
+from embedder.adapters.base import ModelInput, as_array, refuse_block
+from embedder.catalogue.rows import block_of
 from embedder.recipes import Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
@@ -21,6 +22,12 @@ _REVISION = "1"
 
 class LabelAdapter:
     """The identity: `(n, 1) float32`, each row the label of its object."""
+
+    def at(self, layer: str) -> LabelAdapter:
+        """Itself: a label has no blocks. Raises CheckpointUnavailable for one."""
+        if block_of(layer) is not None:
+            raise refuse_block("label", layer, 0)
+        return self
 
     @property
     def dimension(self) -> int:

@@ -9,7 +9,7 @@ from embedder.catalogue.rows import ModelRow
 from shared.errors import UnknownName
 
 
-def _efficientnet_lite(size: str, parameters: float, part_rows: int) -> ModelRow:
+def _efficientnet_lite(size: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"efficientnet-{size}",
         family="efficientnet-lite",
@@ -23,10 +23,11 @@ def _efficientnet_lite(size: str, parameters: float, part_rows: int) -> ModelRow
         pooling="spatial-mean",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
-def _vit(size: str, patch: int, parameters: float, part_rows: int) -> ModelRow:
+def _vit(size: str, patch: int, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"vit-{size}",
         family="vit",
@@ -40,10 +41,11 @@ def _vit(size: str, patch: int, parameters: float, part_rows: int) -> ModelRow:
         pooling="patch-mean",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
-def _dinov2(size: str, parameters: float, part_rows: int) -> ModelRow:
+def _dinov2(size: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"dinov2-{size}",
         family="dinov2",
@@ -57,6 +59,7 @@ def _dinov2(size: str, parameters: float, part_rows: int) -> ModelRow:
         pooling="cls",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
@@ -74,10 +77,11 @@ def _convnextv2(size: str, parameters: float, part_rows: int) -> ModelRow:
         pooling="spatial-mean",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=4,
     )
 
 
-def _ijepa(size: str, checkpoint: str, parameters: float, part_rows: int) -> ModelRow:
+def _ijepa(size: str, checkpoint: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"ijepa-{size}",
         family="ijepa",
@@ -91,10 +95,11 @@ def _ijepa(size: str, checkpoint: str, parameters: float, part_rows: int) -> Mod
         pooling="mean",
         licence="CC-BY-NC-4.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
-def _bge(size: str, parameters: float, part_rows: int) -> ModelRow:
+def _bge(size: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"bge-{size}",
         family="bge",
@@ -109,10 +114,11 @@ def _bge(size: str, parameters: float, part_rows: int) -> ModelRow:
         takes="text",
         licence="MIT",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
-def _qwen3_embedding(size: str, parameters: float, part_rows: int) -> ModelRow:
+def _qwen3_embedding(size: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"qwen3-embedding-{size.lower()}",
         family="qwen3-embedding",
@@ -127,6 +133,7 @@ def _qwen3_embedding(size: str, parameters: float, part_rows: int) -> ModelRow:
         takes="text",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
@@ -144,6 +151,7 @@ _MINILM = ModelRow(
     takes="text",
     licence="Apache-2.0",
     part_rows=2048,
+    blocks=6,
 )
 _LABEL = ModelRow(
     name="label",
@@ -177,34 +185,35 @@ def _fake(size: str, parameters: float) -> ModelRow:
         pooling="mean",
         licence="Apache-2.0",
         part_rows=32,
+        blocks=2,
         listed=False,
     )
 
 
 _ROWS: tuple[ModelRow, ...] = (
-    _efficientnet_lite("lite0", 4.7, 1024),
-    _efficientnet_lite("lite1", 5.4, 1024),
-    _efficientnet_lite("lite2", 6.1, 512),
-    _vit("base", 16, 86, 128),
-    _vit("large", 16, 304, 64),
-    _vit("huge", 14, 632, 32),
-    _dinov2("small", 22, 512),
-    _dinov2("base", 86, 128),
-    _dinov2("large", 304, 64),
-    _dinov2("giant", 1136, 32),
+    _efficientnet_lite("lite0", 4.7, 1024, 16),
+    _efficientnet_lite("lite1", 5.4, 1024, 21),
+    _efficientnet_lite("lite2", 6.1, 512, 21),
+    _vit("base", 16, 86, 128, 12),
+    _vit("large", 16, 304, 64, 24),
+    _vit("huge", 14, 632, 32, 32),
+    _dinov2("small", 22, 512, 12),
+    _dinov2("base", 86, 128, 12),
+    _dinov2("large", 304, 64, 24),
+    _dinov2("giant", 1136, 32, 40),
     _convnextv2("nano", 15.6, 512),
     _convnextv2("tiny", 28.6, 512),
     _convnextv2("base", 89, 128),
     _convnextv2("large", 198, 64),
-    _ijepa("huge", "facebook/ijepa_vith14_22k", 632, 32),
-    _ijepa("giant", "facebook/ijepa_vitg16_22k", 1011, 32),
+    _ijepa("huge", "facebook/ijepa_vith14_22k", 632, 32, 32),
+    _ijepa("giant", "facebook/ijepa_vitg16_22k", 1011, 32, 40),
     _MINILM,
-    _bge("small", 33.4, 1024),
-    _bge("base", 109, 256),
-    _bge("large", 335, 64),
-    _qwen3_embedding("0.6B", 596, 64),
-    _qwen3_embedding("4B", 4022, 32),
-    _qwen3_embedding("8B", 7568, 32),
+    _bge("small", 33.4, 1024, 12),
+    _bge("base", 109, 256, 12),
+    _bge("large", 335, 64, 24),
+    _qwen3_embedding("0.6B", 596, 64, 28),
+    _qwen3_embedding("4B", 4022, 32, 36),
+    _qwen3_embedding("8B", 7568, 32, 36),
     _LABEL,
     _fake("small", 0.014),
     _fake("large", 0.055),

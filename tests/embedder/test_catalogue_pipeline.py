@@ -127,6 +127,8 @@ def test_another_version_of_the_label_model_is_refused(folder: Path, settings: S
     model = resolve_model(label_model(), settings)
     with pytest.raises(CheckpointUnavailable, match="no label at revision 2; expected 1"):
         load_adapter(model.model_copy(update={"revision": "2"}), settings)
+    with pytest.raises(CheckpointUnavailable, match=r"label has no block-00: .*expected final"):
+        load_adapter(model, settings).at("block-00")
 
 
 @pytest.mark.parametrize("name", ["bge-small", "qwen3-embedding-0.6b"])

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from embedder.adapters.hf_text import HfTextAdapter
+from embedder.adapters.hf_text import HfTextAdapter, _find_blocks
 from embedder.adapters.loading import load_adapter
 from embedder.catalogue.models import find_model
 from embedder.recipes import Dropped
@@ -91,6 +91,35 @@ def test_pooling_takes_the_tokens_it_names(
         alone = [network(input_ids=torch.from_numpy(one)[None]).last_hidden_state[0].numpy() for one in tokens]
     expected = np.stack([take(states) for states in alone])
     assert np.abs(adapter.encode(tokens) - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_block_is_what_the_network_computes_on_its_way(name: str, settings: Settings, save_text_model: Save) -> None:
+    import transformers
+
+    network = transformers.AutoModel.from_pretrained(save_text_model(name)).eval()
+    blocks = network.layers if name.startswith("qwen3") else network.encoder.layer
+    seen: list[torch.Tensor] = []
+    for block in blocks:
+        block.register_forward_hook(lambda module, given, states: seen.append(states[0, 0]))
+    adapter = load(name, settings, "cls")
+    (tokens,) = prepare(adapter, TEXTS[:1])
+    final = adapter.encode([tokens])
+    with torch.inference_mode():
+        network(input_ids=torch.from_numpy(tokens)[None])
+    for number, expected in enumerate(seen):
+        found = adapter.at(f"block-{number:02d}").encode([tokens])
+        assert np.abs(found[0] - expected.numpy()).max() < 1e-5
+    assert np.allclose(found, final, atol=1e-5) == (name == "bge-small")  # a norm follows the last block of Qwen3
+    assert (adapter.at("final").encode([tokens]) == final).all()
+    assert not any(block._forward_hooks for block in _find_blocks(adapter._network))
+    with pytest.raises(CheckpointUnavailable, match="has no block-02: it has 2 blocks"):
+        adapter.at("block-02")
+
+
+@pytest.mark.usefixtures("with_minilm")
+def test_the_row_of_minilm_counts_its_blocks(settings: Settings) -> None:
+    assert load("minilm", settings)._network.config.num_hidden_layers == find_model("minilm").blocks
 
 
 def test_tokens_are_those_of_the_models_own_tokenizer(settings: Settings, save_text_model: Save) -> None:
