@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from shared.names import Name, Revision
+from shared.names import Name, Printable, Revision
 
 Kind = Literal["image", "spectrum", "text", "label"]
 SourceKind = Literal["parquet", "hub", "mocksky"]
@@ -86,9 +86,9 @@ class CatalogueColumn(Contract):
     title: what it is called there; empty: its name. missing: what stands for an unknown one, such as -99 or `n/a`.
     """
 
-    name: str = Field(min_length=1, max_length=128)
-    title: str = Field(default="", max_length=128)
-    unit: str = Field(default="", max_length=64)
+    name: Printable = Field(min_length=1, max_length=128)
+    title: Printable = Field(default="", max_length=128)
+    unit: Printable = Field(default="", max_length=64)
     missing: tuple[float | str, ...] = Field(default=(), max_length=10)
 
 
@@ -114,8 +114,8 @@ class Modality(Contract):
     field_arcsec: float | None = Field(default=None, gt=0)
     scale_arcsec: float | None = Field(default=None, gt=0)
     columns: tuple[CatalogueColumn, ...] = Field(default=(), max_length=100)
-    unit: str = Field(default="", max_length=64)
-    classes: tuple[str, ...] = Field(default=(), max_length=100)
+    unit: Printable = Field(default="", max_length=64)
+    classes: tuple[Printable, ...] = Field(default=(), max_length=100)
     missing: tuple[float | str, ...] = Field(default=(), max_length=10)
 
     @model_validator(mode="after")
@@ -132,6 +132,8 @@ class Modality(Contract):
             raise ValueError("`classes` are at least two words, each once")
         if any(word != word.strip() or not word for word in self.classes):
             raise ValueError("a class is a word without white space around it")
+        if self.kind in ("text", "label") and (self.bands or self.field_arcsec or self.scale_arcsec):
+            raise ValueError("`bands`, `field_arcsec` and `scale_arcsec` are for an image")
         if self.kind == "image" and len(self.bands) not in (1, 3):
             raise ValueError(f"an image is shown by one band or by three, blue to red, not {len(self.bands)}")
         return self

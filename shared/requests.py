@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
@@ -12,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from pydantic_core import PydanticKnownError
 
 from shared.contracts import CatalogueColumn, Contract, Kind, Modality, PairPolicy, Scoring
-from shared.names import Name, Revision
+from shared.names import Name, Printable, Revision
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?/[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
 
@@ -22,15 +21,6 @@ def _check_hub_id(hub_id: str) -> str:
     if not _HUB_ID.fullmatch(hub_id) or "--" in hub_id or ".." in hub_id or hub_id.endswith(".git"):
         raise ValueError("a hub id is OWNER/NAME, of letters, digits, '-', '_' and '.', without '--', '..' or '.git'")
     return hub_id
-
-
-def _check_printable(text: str) -> str:
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-        raise ValueError("should have no control characters")
-    return text
-
-
-Printable = Annotated[str, AfterValidator(_check_printable)]
 
 
 _RECIPES: Mapping[Kind, Name] = MappingProxyType(
@@ -50,7 +40,7 @@ class ModalityRequest(Contract):
     """
 
     kind: Literal["image", "spectrum", "text"] = "image"
-    column: str | None = Field(default=None, min_length=1, max_length=128, validate_default=True)
+    column: Printable | None = Field(default=None, min_length=1, max_length=128, validate_default=True)
     columns: tuple[
         Annotated[CatalogueColumn, BeforeValidator(_bare_name, json_schema_input_type=str | CatalogueColumn)], ...
     ] = Field(default=(), max_length=100, validate_default=True)
@@ -78,9 +68,9 @@ class ModalityRequest(Contract):
 class LabelRequest(Contract):
     """One property of the objects of a user's own table. Fields as in `shared.contracts.Modality`."""
 
-    column: str = Field(min_length=1, max_length=128)
-    unit: str = Field(default="", max_length=64)
-    classes: tuple[str, ...] = Field(default=(), max_length=100)
+    column: Printable = Field(min_length=1, max_length=128)
+    unit: Printable = Field(default="", max_length=64)
+    classes: tuple[Printable, ...] = Field(default=(), max_length=100)
     missing: tuple[float | str, ...] = Field(default=(), max_length=10)
 
     def define(self, name: str) -> Modality:
