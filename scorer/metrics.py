@@ -5,8 +5,9 @@ A metric is a function of a `Comparison`, which gives it neighbour tables or vec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from scorer.comparison import Comparison, Measured
 from scorer.mknn import measure_mknn
@@ -47,6 +48,17 @@ def find_metric(name: str, version: int | None = None) -> Metric:
             f"this release has version {metric.version} of {name}", f"version {version}", "submit the study again"
         )
     return metric
+
+
+def metric_versions(scoring: Scoring, *, probes: bool) -> dict[str, int]:
+    """The version of each metric of `scoring` in this release; with `probes`, of each probe too. Raises UnknownName."""
+    versions = {name: find_metric(name).version for name in scoring.metrics}
+    known: Mapping[str, Any] = globals().get("PROBES", {})
+    for name in scoring.probes if probes else ():
+        if name not in known:
+            raise UnknownName.of("probe", name, known)
+        versions[name] = known[name].version
+    return versions
 
 
 def results_wanted(scoring: Scoring) -> list[tuple[str, int | None]]:
