@@ -98,7 +98,8 @@ class _Spectrum:
         """
         strengths = np.array(LADDER) * float(self.squares.sum())
         kept = self.squares / (self.squares + strengths[:, None])
-        unexplained = np.maximum(total - (1 - (1 - kept) ** 2) @ along, 0)
+        beyond = total - float(along.sum())  # what no strength explains; nothing, but for rounding, of as many axes
+        unexplained = (1 - kept) ** 2 @ along + (beyond if beyond > _RANK * total else 0.0)
         freedom = 1 + kept.sum(axis=1)
         chosen: Doubles = kept[int(np.argmin(unexplained / (self.objects - freedom) ** 2))]
         return chosen

@@ -175,8 +175,11 @@ def _predict(known: tuple[Doubles, Doubles], unknown: Doubles) -> Doubles:
 
 
 @pytest.mark.parametrize("shape", [(40, 5, 7), (30, 6, 50), (24, 30, 40)])
-def test_predictivity_is_that_of_ridge_regressions_one_by_one(make_pair: Maker, shape: tuple[int, int, int]) -> None:
-    left, right = make_pair(11, *shape, signal=0.7)
+@pytest.mark.parametrize("signal", [0.0, 0.7, 5.0])
+def test_predictivity_is_that_of_ridge_regressions_one_by_one(
+    make_pair: Maker, shape: tuple[int, int, int], signal: float
+) -> None:
+    left, right = make_pair(11, *shape, signal=signal)
     stream = np.random.default_rng(12)
     folds = deal(shape[0], 5, stream), deal(shape[0], 5, stream)
     similarity = Predictivity(Joint(left, right), *folds)
