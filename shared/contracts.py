@@ -28,6 +28,8 @@ class Contract(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset()
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after digests were first stored: at their default they are left out, and no digest changes."""
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed, which has its own digest."""
@@ -38,8 +40,9 @@ class Contract(BaseModel):
 
     def canonical(self) -> str:
         """The identity, which is the fields that decide the content, as JSON: ASCII, names in order, no spaces."""
-        names = (name for name in type(self).model_fields if name not in self.NOT_IDENTITY)
-        return _canonical({name: getattr(self, name) for name in names})
+        values = {name: getattr(self, name) for name in type(self).model_fields if name not in self.NOT_IDENTITY}
+        defaults = {name: type(self).model_fields[name].default for name in self.LATER}
+        return _canonical({name: value for name, value in values.items() if defaults.get(name, _NEVER) != value})
 
     @cached_property
     def digest(self) -> str:
@@ -64,6 +67,9 @@ class Nested(Contract):
         return super().canonical()
 
 
+_NEVER = object()  # no field's value
+
+
 def _canonical(value: Any) -> str:
     if isinstance(value, Contract):
         return value.canonical()
@@ -74,24 +80,48 @@ def _canonical(value: Any) -> str:
     return json.dumps(value)
 
 
+class CatalogueColumn(Contract):
+    """A column of numbers or words that is told in a sentence. title: what it is called there; empty: its name."""
+
+    name: str = Field(min_length=1, max_length=128)
+    title: str = Field(default="", max_length=128)
+    unit: str = Field(default="", max_length=64)
+
+
 class Modality(Contract):
     """One way of seeing the objects of a dataset, and how it becomes model input.
 
-    bands: the bands shown, blue to red: three, or one shown as grey; none for a spectrum.
+    kind: `image`, `spectrum`; `text`, columns of a catalogue told in one sentence; `label`, one known property of the
+    objects, which is held against embeddings and is none itself. column: where it stands; none for a text.
+    columns: of a text. unit: of a label, as astropy writes it. classes: the words a label may be; none: it is a number.
+    bands: the bands shown, blue to red: three, or one shown as grey; none but for an image.
     field_arcsec: angular size of the centre patch that is shown; None shows the whole image.
     scale_arcsec: arcsec per pixel, used only where the table carries no `scale`.
     """
 
+    LATER = frozenset({"columns", "unit", "classes"})
+
     name: Name
     kind: Kind
-    column: str = Field(min_length=1, max_length=128)
+    column: str = Field(default="", max_length=128)
     recipe: Name
     bands: tuple[str, ...] = ()
     field_arcsec: float | None = Field(default=None, gt=0)
     scale_arcsec: float | None = Field(default=None, gt=0)
+    columns: tuple[CatalogueColumn, ...] = Field(default=(), max_length=100)
+    unit: str = Field(default="", max_length=64)
+    classes: tuple[str, ...] = Field(default=(), max_length=100)
 
     @model_validator(mode="after")
-    def _bands_fit_kind(self) -> Self:
+    def _fields_fit_kind(self) -> Self:
+        if self.kind == "text" and (self.column or not self.columns):
+            raise ValueError("a text is made of `columns`, at least one, and has no `column`")
+        if self.kind != "text" and (self.columns or not self.column):
+            raise ValueError(f"{self.kind} data stand in one `column`")
+        if self.kind != "label" and (self.unit or self.classes):
+            raise ValueError("`unit` and `classes` are for a label")
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
+            raise ValueError("`classes` are at least two words, each once")
         if self.kind == "image" and len(self.bands) not in (1, 3):
             raise ValueError(f"an image is shown by one band or by three, blue to red, not {len(self.bands)}")
         return self

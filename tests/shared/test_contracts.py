@@ -50,13 +50,18 @@ IDENTITY = {
     "model__takes": "spectrum",
     "layer": "block-3",
 }
+OF_OTHER_KINDS = {  # identity too, of modalities that are no image
+    "modality__columns": ({"columns": ({"name": "u"},)}, {"columns": ({"name": "g"},)}),
+    "modality__unit": ({"column": "z", "unit": ""}, {"column": "z", "unit": "km / s"}),
+    "modality__classes": ({"column": "z", "classes": ("I", "II")}, {"column": "z", "classes": ("II", "I")}),
+}
 NOT_IDENTITY = {"dataset__location": "elsewhere", "model__parameters": 9.0, "model__part_rows": 50}
 
 
 def test_every_field_is_known_to_be_identity_or_not() -> None:
     rooms: dict[str, type[Contract]] = {"dataset": DatasetRef, "modality": Modality, "model": ModelRef}
     fields = {f"{room}__{field}" for room, contract in rooms.items() for field in contract.model_fields}
-    assert fields | {"layer"} == set(IDENTITY) | set(NOT_IDENTITY)
+    assert fields | {"layer"} == set(IDENTITY) | set(OF_OTHER_KINDS) | set(NOT_IDENTITY)
     assert set(EmbeddingSpec.model_fields) == {*rooms, "layer", "version", "dtype"}
 
 
@@ -64,6 +69,30 @@ def test_every_field_is_known_to_be_identity_or_not() -> None:
 def test_what_would_change_the_vectors_changes_the_digest(make_spec: SpecMaker, field: str) -> None:
     changed = make_spec(**{field: IDENTITY[field]})
     assert changed.digest != make_spec().digest
+
+
+@pytest.mark.parametrize("field", OF_OTHER_KINDS)
+def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> None:
+    kind = "text" if field == "modality__columns" else "label"
+    one, other = (Modality(name="m", kind=kind, recipe="r-v1", **fields) for fields in OF_OTHER_KINDS[field])
+    assert one.digest != other.digest
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "words"),
+    [
+        ("text", {}, "at least one"),
+        ("text", {"column": "u", "columns": ({"name": "u"},)}, "has no `column`"),
+        ("label", {}, "one `column`"),
+        ("label", {"column": "z", "columns": ({"name": "u"},)}, "one `column`"),
+        ("label", {"column": "z", "classes": ("I",)}, "at least two words"),
+        ("label", {"column": "z", "classes": ("I", "I")}, "each once"),
+        ("spectrum", {"column": "s", "unit": "Jy"}, "for a label"),
+    ],
+)
+def test_a_modality_has_the_fields_of_its_kind(kind: str, fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Modality.model_validate({"name": "m", "kind": kind, "recipe": "r-v1", **fields})
 
 
 @pytest.mark.parametrize("field", NOT_IDENTITY)
