@@ -1,4 +1,4 @@
-"""Seconds and memory of each metric of whole embeddings: `python -m benchmarks.whole_embeddings N D [RELABELLINGS]`.
+"""Seconds and memory of each metric of whole embeddings: `python -m benchmarks.whole_embeddings N D RELABELLINGS [METRIC ...]`.
 
 Each metric in a process of its own, on data whose variances fall off as those of embeddings do. Peak memory is that of
 the process beyond what it held once the vectors were made. One thread unless OMP_NUM_THREADS says otherwise.
@@ -17,8 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.table import Table
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from scorer.comparison import Comparison, Neighbours
@@ -93,18 +91,16 @@ def _gibibytes(field: str) -> float:
 
 
 def main() -> None:
-    """Measure every metric, and print the table."""
-    n, dimension = int(sys.argv[1]), int(sys.argv[2])
-    relabellings = int(sys.argv[3]) if len(sys.argv) > 3 else 199
+    """Measure every metric, or those that are named, and say what each cost as soon as it is known."""
+    n, dimension, relabellings = (int(argument) for argument in sys.argv[1:4])
     vectors = 2 * 4 * n * dimension / 2**30
-    title = f"n = {n:,}, d = {dimension:,}, {relabellings} relabellings; the vectors themselves: {vectors:.2f} GiB"
-    table = Table("metric", "wall s", "processor s", "GiB beyond the vectors", title=title)
+    print(f"n = {n:,}, d = {dimension:,}, {relabellings} relabellings; the vectors themselves: {vectors:.2f} GiB")
+    print(f"{'metric':20} {'wall s':>10} {'processor s':>12} {'GiB beyond':>11}")
     context = multiprocessing.get_context("spawn")
-    for name in NAMES:
+    for name in sys.argv[4:] or NAMES:
         with context.Pool(1) as pool:
             wall, processor, peak = pool.apply(measure, (name, n, dimension, relabellings))
-        table.add_row(name, f"{wall:.1f}", f"{processor:.1f}", f"{peak:.2f}")
-    Console().print(table)
+        print(f"{name:20} {wall:10.1f} {processor:12.1f} {peak:11.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 
 from scorer.calibration import calibrate
 from scorer.comparison import Comparison, Measured
+from scorer.pairing import id_set_digest
 from scorer.similarity.centring import Doubles, Rows
 from scorer.similarity.deletion import deletion_error, deletion_interval, groups_of
 from scorer.similarity.relabelling import Relabelled, Similarity, relabelled_values, relabelling_of
@@ -60,13 +61,13 @@ def judge(
     """What `similarity`, of the pair that is compared, is worth.
 
     bounded: whether it is 1 at most; what is not is not calibrated. sample: the rows of the objects it is computed on,
-    when not on all. The null is that of the pair's slow relabellings; a sample is relabelled within itself. chance is
-    there only where it is known exactly. Raises what the similarity raises.
+    when not on all. The null is that of the pair's slow relabellings; a sample is relabelled within itself. Value and
+    null are given to 11 decimals, so that what ties is seen to. chance is there only where it is known exactly. Raises
+    what the similarity raises.
     """
-    value = similarity.value()
-    null = relabelled_values(similarity, _permutations(comparison, sample))
-    observed, null = round(value, _TIE_DECIMALS), null.round(_TIE_DECIMALS)
-    calibration = calibrate(observed, null, comparison.scoring.confidence)
+    value = round(similarity.value(), _TIE_DECIMALS)
+    null = relabelled_values(similarity, _permutations(comparison, sample)).round(_TIE_DECIMALS)
+    calibration = calibrate(value, null, comparison.scoring.confidence)
     exact = similarity.null_moments()
     mean, std = exact or (float(null.mean()), float(null.std(ddof=1)))
     return Measured(
@@ -75,12 +76,12 @@ def judge(
         null_mean=mean,
         null_std=std,
         p_value=calibration.p_value,
-        permutations=len(null),
         threshold=calibration.threshold,
         calibrated=calibration.calibrated if bounded else None,
         interval=spread.interval,
         standard_error=spread.standard_error,
         per_object=per_object,
+        null=null,
         details={"objects": float(len(similarity)), **similarity.details()},
     )
 
@@ -88,12 +89,12 @@ def judge(
 def sample_of(comparison: Comparison) -> Rows | None:
     """Rows of 3,000 of the pair's objects, in order, drawn without replacement; None for all, where there are no more.
 
-    The same ones for every metric, from the pair's own stream.
+    The same ones for every metric, and for every pair of these objects.
     """
     n = len(comparison.object_ids)
     if n <= MOST_OBJECTS:
         return None
-    stream = open_stream("sample", comparison.scoring.seed, comparison.pair_digest)
+    stream = open_stream("sample", comparison.scoring.seed, id_set_digest(comparison.object_ids))
     return np.sort(stream.choice(n, size=MOST_OBJECTS, replace=False)).astype(np.int64)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from scorer.comparison import Comparison, Measured
+from scorer.pairing import id_set_digest
 from scorer.similarity.centring import Doubles, Floats, Rows, cross_product
 from scorer.similarity.judging import Spread, judge, vectors_of
 from scorer.similarity.moments import Joint
@@ -99,15 +100,15 @@ class Predictivity:
 
 
 def measure_linear_predictivity(comparison: Comparison) -> Measured:
-    """Linear predictivity of a pair, with what it is worth.
+    """Linear predictivity of a pair, with what it is worth. The folds are the same for every pair of these objects.
 
     per_object: how much of its squared distance from the mean is explained, over the mean of those distances; both
     directions' mean. interval, standard_error: bootstrap and jackknife over objects of what is left unexplained. They
     take the fitted maps as given: how another sample would have changed the maps is not in them.
     """
     left, right = vectors_of(comparison)
-    joint, seed, digest = Joint(left.matrix, right.matrix), comparison.scoring.seed, comparison.pair_digest
-    stream = open_stream("folds", seed, digest)
+    joint = Joint(left.matrix, right.matrix)
+    stream = open_stream("folds", comparison.scoring.seed, id_set_digest(comparison.object_ids))
     ours, theirs = deal(len(joint), FOLDS, stream), deal(len(joint), FOLDS, stream)
     similarity = Predictivity(joint, ours, theirs)
     sides = similarity.forth, similarity.back

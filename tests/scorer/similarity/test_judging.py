@@ -11,6 +11,7 @@ import pytest
 from scorer.calibration import calibrate
 from scorer.comparison import Comparison
 from scorer.metrics import METRICS, find_metric
+from scorer.pairing import id_set_digest
 from scorer.pipeline import score
 from scorer.similarity import judging
 from scorer.similarity.cca import pwcca, svcca
@@ -36,6 +37,7 @@ WHOLE = (
     "mi-gaussian", "mi-ksg",
 )  # fmt: skip
 SAMPLED = ("cka-rbf", "rsa", "mi-ksg")
+_FORTY = id_set_digest(f"g{row:05d}" for row in range(40))
 VALUES: dict[str, Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], float]] = {
     "cka": linear_cka,
     "cka-debiased": debiased_cka,
@@ -44,7 +46,7 @@ VALUES: dict[str, Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32]], f
     "pwcca": pwcca,
     "procrustes": procrustes_similarity,
     "rsa": rsa,
-    "linear-predictivity": lambda left, right: linear_predictivity(left, right, open_stream("folds", 0, "5e" * 16)),
+    "linear-predictivity": lambda left, right: linear_predictivity(left, right, open_stream("folds", 0, _FORTY)),
     "mi-gaussian": gaussian_information,
 }
 
@@ -56,7 +58,8 @@ def test_a_related_pair_is_told_with_all_it_is_worth(
 ) -> None:
     measured = find_metric(name, 1).measure(compare(*make_pair(1, *shape, signal=3)))
     assert measured.p_value == 1 / 100
-    assert measured.permutations == 99
+    assert measured.null is not None
+    assert len(measured.null) == 99
     assert measured.null_mean is not None
     assert measured.null_std is not None
     assert measured.threshold is not None
@@ -80,7 +83,7 @@ def test_a_related_pair_is_told_with_all_it_is_worth(
 def test_the_value_is_that_of_the_function(make_pair: Maker, compare: Comparer, name: str) -> None:
     comparison = compare(*make_pair(2, 40, 6, 8))
     left, right = comparison.left.vectors().matrix, comparison.right.vectors().matrix
-    assert METRICS[name].measure(comparison).value == pytest.approx(VALUES[name](left, right), abs=1e-12)
+    assert METRICS[name].measure(comparison).value == pytest.approx(VALUES[name](left, right), abs=1e-10)
 
 
 @pytest.mark.parametrize("name", ["linear-predictivity", "mi-ksg"])
@@ -88,13 +91,13 @@ def test_parts_of_objects_have_the_value_as_their_mean(make_pair: Maker, compare
     measured = METRICS[name].measure(compare(*make_pair(3, 40, 6, 8)))
     assert measured.per_object is not None
     assert measured.per_object.shape == (40,)
-    assert measured.per_object.mean() == pytest.approx(measured.value, abs=1e-12)
+    assert measured.per_object.mean() == pytest.approx(measured.value, abs=1e-10)
 
 
 def test_two_directions_make_one_value(make_pair: Maker, compare: Comparer) -> None:
     details = METRICS["linear-predictivity"].measure(compare(*make_pair(4, 60, 3, 12))).details
     value = METRICS["linear-predictivity"].measure(compare(*make_pair(4, 60, 3, 12))).value
-    assert (details["left_to_right"] + details["right_to_left"]) / 2 == value
+    assert (details["left_to_right"] + details["right_to_left"]) / 2 == pytest.approx(value, abs=1e-10)
     assert details["left_to_right"] != details["right_to_left"]
 
 
@@ -105,7 +108,8 @@ def test_the_null_is_that_of_the_pairs_slow_relabellings(make_pair: Maker, compa
     similarity = Alignment(linear_kernels(*vectors))
     null = relabelled_values(similarity, comparison.permutations(slow=True))
     expected = calibrate(similarity.value(), null, 0.95)
-    assert len(null) == measured.permutations == 150
+    assert len(null) == 150
+    assert measured.null == pytest.approx(null, abs=1e-10)
     assert (measured.threshold, measured.p_value) == pytest.approx((expected.threshold, expected.p_value), abs=1e-10)
 
 
