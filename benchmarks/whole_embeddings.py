@@ -1,4 +1,4 @@
-"""Seconds and memory of each metric of whole embeddings: `python -m benchmarks.whole_embeddings N D RELABELLINGS [METRIC ...]`.
+"""What each metric of whole embeddings costs: `python -m benchmarks.whole_embeddings N D RELABELLINGS [METRIC ...]`.
 
 Each metric in a process of its own, on data whose variances fall off as those of embeddings do. Peak memory is that of
 the process beyond what it held once the vectors were made. One thread unless OMP_NUM_THREADS says otherwise.
