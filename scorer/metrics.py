@@ -11,6 +11,14 @@ from typing import Any
 
 from scorer.comparison import Comparison, Measured
 from scorer.mknn import measure_mknn
+from scorer.similarity.cca import measure_pwcca, measure_svcca
+from scorer.similarity.cka import measure_cka, measure_debiased_cka
+from scorer.similarity.information import measure_gaussian_information
+from scorer.similarity.ksg import measure_ksg_information
+from scorer.similarity.predictivity import measure_linear_predictivity
+from scorer.similarity.procrustes import measure_procrustes
+from scorer.similarity.rbf import measure_rbf_cka
+from scorer.similarity.rsa import measure_rsa
 from shared.contracts import Scoring
 from shared.errors import UnknownName
 
@@ -34,6 +42,19 @@ METRICS = {
     metric.name: metric
     for metric in (
         Metric("mknn", 1, measure_mknn, "mutual k-nearest neighbours", "arXiv 2405.07987", per_k=True),
+        Metric("cka", 1, measure_cka, "linear CKA", "arXiv 1905.00414"),
+        Metric("cka-debiased", 1, measure_debiased_cka, "debiased linear CKA", "arXiv 2010.15327"),
+        Metric("cka-rbf", 1, measure_rbf_cka, "CKA with Gaussian kernels", "arXiv 1905.00414"),
+        Metric("svcca", 1, measure_svcca, "mean canonical correlation of leading components", "arXiv 1706.05806"),
+        Metric("pwcca", 1, measure_pwcca, "projection-weighted canonical correlation", "arXiv 1806.05759"),
+        Metric("procrustes", 1, measure_procrustes, "orthogonal Procrustes similarity", "arXiv 2108.01661"),
+        Metric("rsa", 1, measure_rsa, "representational similarity analysis", "doi 10.3389/neuro.06.004.2008"),
+        Metric("linear-predictivity", 1, measure_linear_predictivity, "cross-validated linear predictivity",
+               "doi 10.1073/pnas.1403112111"),
+        Metric("mi-gaussian", 1, measure_gaussian_information, "Gaussian mutual information (nats)",
+               "doi 10.1016/S0047-259X(03)00096-4"),
+        Metric("mi-ksg", 1, measure_ksg_information, "mutual information of leading components by neighbours (nats)",
+               "doi 10.1103/PhysRevE.69.066138"),
     )
 }  # fmt: skip
 
