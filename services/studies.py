@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from embedder.catalogue.models import find_model
 from embedder.resolve import resolve_dataset, resolve_model
-from scorer.metrics import find_metric
+from scorer.metrics import find_metric, find_probe
 from services.board import Board, RowsDone
 from services.broker import Sender, make_app
 from services.dispatch import Dispatcher, part_step_id
@@ -65,6 +65,8 @@ class Studies:
         Raises BadInput for what cannot be accepted, HubUnavailable when a revision cannot be resolved now.
         """
         versions = {name: find_metric(name).version for name in request.scoring.metrics}
+        for name in request.scoring.probes:
+            find_probe(name)
         rows = [find_model(name) for name in request.models]
         datasets = [resolve_dataset(dataset, self._settings) for dataset in request.datasets]
         models = [resolve_model(row, self._settings) for row in rows]
