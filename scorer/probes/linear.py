@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scorer.comparison import Measured
 from scorer.probes.explained import Predictions, measure_explained, r_squared
 from scorer.probes.folds import Folds, deal_folds, keep_folds
-from scorer.probes.outliers import clip_outliers
+from scorer.probes.outliers import count_outliers, find_bounds
 from scorer.probes.probing import FOLDS, Probing
 from scorer.probes.recall import balanced_accuracy, measure_recall
 from scorer.probes.ridge import Ridge
@@ -40,17 +40,19 @@ def measure_ridge(probing: Probing) -> Measured:
 
 
 def _measure_numbers(probing: Probing, folds: Folds) -> Measured:
-    values, clipped = clip_outliers(probing.values)
-    predicted, means, misses = np.empty_like(values), np.empty_like(values), np.zeros((FOLDS, _relabellings(probing)))
-    strengths = []
+    bounds = find_bounds(probing.values)
+    values, clipped = np.clip(probing.values, *bounds), count_outliers(probing.values, bounds)
+    predicted, means = np.empty_like(values), np.empty_like(values)
+    misses, strengths = np.zeros((FOLDS, _relabellings(probing))), []
     for fold, ridge, train, test in _ridges(probing, folds):
         means[test] = values[train].mean()
         for done, labels in _relabelled(probing, values, folds):
-            told, strength = tell_numbers(ridge, labels[train], test)
+            fitted = ridge.fit(labels[train])
+            told = np.clip(ridge.predict(fitted, test), *bounds)
             misses[fold, done] = ((labels[test] - told) ** 2).sum(axis=0)
             if done.start == 0:
                 predicted[test] = told[:, 0]
-                strengths.append(strength[0])
+                strengths.append(fitted.strengths[0])
     predictions = Predictions(values, predicted, means)
     baselines = np.bincount(folds, weights=predictions.baselines)
     # a relabelling within folds leaves each fold's mean and baseline what they are
@@ -76,16 +78,6 @@ def _measure_classes(probing: Probing, folds: Folds) -> Measured:
     null = balanced_accuracy(right[:, 1:].sum(axis=0), sizes)
     each = balanced_accuracy(right[:, 0], in_folds)
     return measure_recall(probing, codes, predicted, null, _spread(each, strengths))
-
-
-def tell_numbers(ridge: Ridge, labels: Floats, rows: Ints) -> tuple[Floats, Floats]:
-    """Numbers predicted for these rows, `(len(rows), m)`, and the strengths chosen, `(m,)`. labels: `(t, m)`.
-
-    What is predicted is held within the range of the labels it was fitted to: one vector far out of its kind is not to
-    decide over R^2.
-    """
-    fitted = ridge.fit(labels)
-    return np.clip(ridge.predict(fitted, rows), labels.min(axis=0), labels.max(axis=0)), fitted.strengths
 
 
 def tell_classes(ridge: Ridge, labels: Ints, rows: Ints) -> tuple[Ints, Floats]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from scorer.comparison import Measured
 from scorer.probes.explained import Predictions, measure_explained
-from scorer.probes.outliers import clip_outliers
+from scorer.probes.outliers import count_outliers, find_bounds
 from scorer.probes.probing import Probing
 from scorer.probes.recall import balanced_accuracy, count_right, measure_recall
 
@@ -38,7 +38,8 @@ def measure_knn(probing: Probing) -> Measured:
 
 
 def _measure_numbers(probing: Probing, columns: Table) -> Measured:
-    values, clipped = clip_outliers(probing.values)
+    bounds = find_bounds(probing.values)
+    values, clipped = np.clip(probing.values, *bounds), count_outliers(probing.values, bounds)
     n = len(values)
     means = (values.sum() - values) / (n - 1)
     baseline = float(np.square(values - means).sum())

@@ -50,9 +50,9 @@ class Probing:
         if self.classes:
             self._check_classes()
         if not np.ptp(self.values):
-            told = self.classes[int(self.values[0])] if self.classes else f"{self.values[0]:g}"
+            told = repr(self.classes[int(self.values[0])]) if self.classes else f"{self.values[0]:g}"
             raise DegenerateEmbedding(
-                f"the label of all {n} shared objects is {told!r}",
+                f"the label of all {n} shared objects is {told}",
                 "a label that differs between objects",
                 "look at the label's column, and at what either side dropped",
             )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,11 +133,16 @@ def _eigh(products: Floats) -> tuple[Floats, Floats]:
     OpenBLAS (0.3) makes its threads meet thousands of times here: on a machine with other work to do, two of them took
     ten times as long as one.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # the api reads the registry without
-
-    with threadpool_limits(limits=1):
+    with _thread_pools().limit(limits=1):
         values, vectors = np.linalg.eigh(products)
     return np.asarray(values), np.asarray(vectors)
+
+
+@cache
+def _thread_pools() -> Any:
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # the api has none
+
+    return ThreadpoolController()
 
 
 def _above_rounding(squares: Floats, rows: int) -> npt.NDArray[np.bool_]:
