@@ -16,6 +16,6 @@ _NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1, "sample": 2, 
 
 
 def open_stream(purpose: Purpose, seed: int, pair_digest: str) -> np.random.Generator:
-    """The stream of one purpose for one pair, at its start. pair_digest: hexadecimal."""
+    """The stream of one purpose for one pair, at its start. pair_digest: hexadecimal; of folds, their label's."""
     sequence = np.random.SeedSequence([seed, int(pair_digest, 16)], spawn_key=(_NUMBERS[purpose],))
     return np.random.Generator(np.random.PCG64(sequence))

@@ -92,6 +92,30 @@ def test_of_two_equal_classes_it_is_the_ridge_classifier() -> None:
     assert 0 < expected.sum() < len(expected)
 
 
+@pytest.mark.parametrize("d", [8, 60, 130])
+def test_of_more_classes_it_is_the_discriminant_written_out(d: int) -> None:
+    """By scikit-learn's ridge regression on each class's indicator, hat matrices, and objects truly left out."""
+    stream = np.random.default_rng(d)
+    codes = np.repeat([0, 1, 2], [90, 40, 20])
+    matrix = (stream.standard_normal((150, d)) + 0.4 * stream.standard_normal((3, d))[codes]).astype(np.float32)
+    train, test = np.flatnonzero(np.arange(150) % 3), np.flatnonzero(np.arange(150) % 3 == 0)
+    told, strengths = tell_classes(ridge.Ridge(matrix, train), codes[train][:, None], test)
+    scaler = StandardScaler().fit(matrix[train].astype(np.float64))
+    features, others = scaler.transform(matrix[train].astype(np.float64)), scaler.transform(matrix[test])
+    t, alpha = len(train), strengths[0] * features.size
+    hat = 1 / t + features @ np.linalg.solve(features.T @ features + alpha * np.eye(d), features.T)
+    leverage = np.trace(hat) / t
+    discriminants = np.empty((len(test), 3))
+    for code in range(3):
+        share = (codes[train] == code).mean()
+        indicator = (codes[train] == code) / share
+        fitted = SklearnRidge(alpha=alpha, solver="svd").fit(features, indicator)
+        left_out = (fitted.predict(features) - leverage * indicator) / (1 - leverage)
+        discriminants[:, code] = fitted.predict(others) - left_out[codes[train] == code].mean() / 2
+    assert told[:, 0].tolist() == discriminants.argmax(axis=1).tolist()
+    assert len(set(told[:, 0])) == 3
+
+
 def test_classes_are_told_as_if_all_were_equally_common(make_probing: Maker) -> None:
     """One object in ten is of the rare class; an ordinary ridge classifier all but never tells it."""
     stream = np.random.default_rng(4)
@@ -222,14 +246,22 @@ def test_embeddings_of_one_label_are_probed_in_the_same_folds(make_probing: Make
 
 
 def test_features_that_do_not_vary_are_left_out(make_probing: Maker) -> None:
-    """A constant, and a feature that is not zero for one object alone, and enormous there."""
+    """A constant, and one that wavers by the last bit of a float32."""
     matrix, values = _embedding(12, 60, 6)
-    odd = np.zeros((60, 1))
-    odd[17] = 1e6
-    wider = np.hstack([matrix, np.full((60, 1), 0.1), odd])
+    wavering = np.where(np.random.default_rng(12).random(60) < 0.5, np.float32(1000), np.nextafter(np.float32(1000), 0))
+    wider = np.column_stack([matrix, np.full(60, 0.1), wavering])
     found, expected = measure_ridge(make_probing(wider, values)), measure_ridge(make_probing(matrix, values))
-    assert found.value == pytest.approx(expected.value, abs=0.15)
-    assert found.value > 0.4
+    assert found.value == pytest.approx(expected.value, abs=1e-9)
+    assert found.details["strength"] == expected.details["strength"]
+
+
+def test_one_enormous_vector_does_not_decide(make_probing: Maker) -> None:
+    matrix, values = _embedding(12, 60, 6)
+    matrix[17] *= 1e6
+    found = measure_ridge(make_probing(matrix, values))
+    low, high = find_bounds(values)
+    assert found.value > 1 - 60 * (high - low) ** 2 / values.var()  # as far as it can miss, and no farther
+    assert found.p_value is not None
 
 
 def test_vectors_that_are_all_equal_are_refused(make_probing: Maker) -> None:
