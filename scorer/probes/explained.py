@@ -69,12 +69,12 @@ def measure_explained(
         null_mean=float(null.mean()),
         null_std=float(null.std(ddof=1)),
         p_value=worth.p_value,
-        permutations=len(null),
         threshold=worth.threshold,
         calibrated=worth.calibrated,
         interval=bootstrap_explained(squares, baselines, scoring.resamples, scoring.confidence, probing.resampling()),
         standard_error=jackknife_explained(squares, baselines),
         per_object=1 - squares / baselines.mean(),
+        null=null,
         details={
             **details,
             "rmse": float(np.sqrt(squares.mean())),

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scorer.comparison import Side
+from scorer.pairing import id_set_digest
 from scorer.streams import open_stream
 from shared.contracts import Scoring
 from shared.errors import BadRecord, DegenerateEmbedding, TooFewObjects
@@ -78,11 +79,11 @@ class Probing:
         return np.unique(self.values, return_inverse=True)[1].astype(np.int64)
 
     def permutations(self, *, slow: bool = False) -> Iterator[Ints]:
-        """The pair's relabellings, each `(n,)`: the same ones for every probe, and every time.
+        """The relabellings of these objects, each `(n,)`, as those of `Comparison`.
 
         slow: only the first `scoring.slow_permutations` of them, for a probe that is fitted anew for each.
         """
-        stream = open_stream("permutations", self.scoring.seed, self.pair_digest)
+        stream = open_stream("permutations", self.scoring.seed, id_set_digest(self.object_ids))
         count = self.scoring.slow_permutations if slow else self.scoring.permutations
         return (stream.permutation(len(self.object_ids)) for _ in range(count))
 

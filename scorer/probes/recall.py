@@ -50,12 +50,12 @@ def measure_recall(
         null_mean=float(null.mean()),
         null_std=float(null.std(ddof=1)),
         p_value=worth.p_value,
-        permutations=len(null),
         threshold=worth.threshold,
         calibrated=worth.calibrated,
         interval=bootstrap_recall(right, sizes, scoring.resamples, scoring.confidence, probing.resampling()),
         standard_error=jackknife_recall(right, sizes),
         per_object=(codes == predicted) * (len(codes) / (len(sizes) * sizes))[codes],
+        null=null,
         details={**details, "accuracy": float(right.sum() / len(codes)), "classes": float(len(sizes))},
     )
 

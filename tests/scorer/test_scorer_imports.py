@@ -17,6 +17,7 @@ import pytest
             ("torch", "faiss", "scipy", "threadpoolctl", "celery", "flask", "matplotlib"),
         ),
         ("scorer.figures", ("torch", "faiss", "celery", "flask", "matplotlib.pyplot")),
+        ("scorer.trends", ("torch", "faiss", "celery", "flask", "matplotlib", "scipy.stats")),
     ],
 )
 def test_a_fresh_interpreter_stays_light(module: str, heavy: tuple[str, ...]) -> None:
