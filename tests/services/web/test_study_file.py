@@ -53,7 +53,7 @@ def test_a_relative_folder_is_taken_from_the_file(tmp_path: Path) -> None:
         ("datasets: [mocksky]\nmodels: [a]\nscorng:\n  k: 3\n", "sky.yaml:3: scorng: there is no such field; did you "),
         (
             "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      colum: c\n",
-            "sky.yaml:7: datasets.0.modalities.r.colum: there is no such field (and 1 more); did you mean column or columns?",
+            "sky.yaml:7: datasets.0.modalities.r.colum: there is no such field (and 1 more); did you mean column or col",
         ),
         (
             "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      column: c\n      band: [g]\n",
