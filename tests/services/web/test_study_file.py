@@ -53,14 +53,15 @@ def test_a_relative_folder_is_taken_from_the_file(tmp_path: Path) -> None:
         ("datasets: [mocksky]\nmodels: [a]\nscorng:\n  k: 3\n", "sky.yaml:3: scorng: there is no such field; did you "),
         (
             "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      colum: c\n",
-            "sky.yaml:7: datasets.0.modalities.r.colum: there is no such field (and 1 more); did you mean column or ",
+            "sky.yaml:7: datasets.0.modalities.r.colum: there is no such field (and 1 more); "
+            "did you mean column or columns?",
         ),
         (
             "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      column: c\n      band: [g]\n",
             "sky.yaml:8: datasets.0.modalities.r.band: there is no such field; did you mean bands?",
         ),
         (
-            "models: [a]\ndatasets:\n- {name: x, folder: y, modalities: {}, labels: {z: {column: c, missing: [[0]]}}}\n",
+            "models: [a]\ndatasets:\n- {name: x, folder: y, modalities: {}, labels: {z: {column: c, missing: [[]]}}}\n",
             "sky.yaml:3: datasets.0.labels.z.missing.0: should be a valid",
         ),
         ("datasets: [mocksky]\nmodels: [a]\nscoring:\n  k: ten\n", "sky.yaml:4: scoring.k: should be a valid integer"),
