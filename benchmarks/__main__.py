@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import baselines
-from scorer.mknn import count_shared
+from scorer.neighbourhoods.mknn import count_shared
 from scorer.neighbours import nearest
 from scorer.nulls import count_relabelled
 from shared.vectors import Vectors
