@@ -36,10 +36,9 @@ class Drawn:
     table: Neighbours
 
     @classmethod
-    def draw(cls, stream: np.random.Generator, objects: int, dimension: int, k: int) -> Drawn:
+    def draw(cls, stream: np.random.Generator, object_ids: tuple[str, ...], dimension: int, k: int) -> Drawn:
         """Normal vectors."""
-        ids = tuple(f"o{row:06d}" for row in range(objects))
-        vectors = Vectors(ids, stream.standard_normal((objects, dimension), dtype=np.float32))
+        vectors = Vectors(object_ids, stream.standard_normal((len(object_ids), dimension), dtype=np.float32))
         return cls(vectors, nearest(vectors, k))
 
     def vectors(self) -> Vectors:
@@ -49,6 +48,23 @@ class Drawn:
     def neighbours(self, k: int) -> Neighbours:
         """See `scorer.comparison.Side`."""
         return self.table.nearest(k)
+
+
+def count_alike(given: argparse.Namespace, console: Console) -> tuple[Counter[str], Counter[str]]:
+    """How many pairs each metric calls alike: by p-value, and by calibrated score."""
+    scoring = Scoring(k=given.k, permutations=given.permutations, resamples=99, seed=given.seed, confidence=1 - LEVEL)
+    small, above = Counter[str](), Counter[str]()
+    for pair in track(range(given.pairs), "pairs", console=console, transient=True):
+        stream = np.random.default_rng([given.seed, pair])
+        ids = tuple(f"{pair}-{row:06d}" for row in range(given.objects))  # other objects: other relabellings
+        left, right = (Drawn.draw(stream, ids, given.dimension, given.k) for _ in range(2))
+        digest = sha256(str(pair).encode()).hexdigest()[:32]
+        comparison = Comparison(ids, left, right, scoring, digest, given.k)
+        for name in given.metrics:
+            found = METRICS[name].measure(comparison)
+            small[name] += found.p_value is not None and found.p_value <= LEVEL
+            above[name] += found.calibrated is not None and found.calibrated > 0
+    return small, above
 
 
 def main() -> None:
@@ -63,17 +79,7 @@ def main() -> None:
     parser.add_argument("--metrics", nargs="+", default=[name for name, metric in METRICS.items() if metric.per_k])
     given = parser.parse_args()
     console, began = Console(), time.monotonic()
-    scoring = Scoring(k=given.k, permutations=given.permutations, resamples=99, seed=given.seed, confidence=1 - LEVEL)
-    small, above = Counter[str](), Counter[str]()
-    for pair in track(range(given.pairs), "pairs", console=console, transient=True):
-        stream = np.random.default_rng([given.seed, pair])
-        left, right = (Drawn.draw(stream, given.objects, given.dimension, given.k) for _ in range(2))
-        digest = sha256(str(pair).encode()).hexdigest()[:32]
-        comparison = Comparison(left.given.object_ids, left, right, scoring, digest, given.k)
-        for name in given.metrics:
-            found = METRICS[name].measure(comparison)
-            small[name] += found.p_value is not None and found.p_value <= LEVEL
-            above[name] += found.calibrated is not None and found.calibrated > 0
+    small, above = count_alike(given, console)
     title = (
         f"{given.pairs} independent pairs, n = {given.objects}, d = {given.dimension}, k = {given.k}, "
         f"{given.permutations} permutations, seed {given.seed}"

@@ -42,33 +42,46 @@ class CalibratedMaximum:
     p_value: float
 
 
+def calibrate_best(values: Floats, nulls: Floats, confidence: float) -> CalibratedMaximum:
+    """What the best of these scores is worth, of any metric that is 1 at best.
+
+    values: `(left layers, right layers)`. nulls: `(left layers, right layers, K)`, their values under K relabellings,
+    the same for all and in one order, as scores of the same objects keep them. Raises ValueError for other shapes, or
+    for none.
+    """
+    if values.ndim != 2 or values.size == 0 or nulls.shape[:-1] != values.shape:
+        raise ValueError(f"of values {values.shape}, at least one, nulls are {values.shape} by K, not {nulls.shape}")
+    maxima = nulls.max(axis=(0, 1))
+    best = np.unravel_index(values.argmax(), values.shape)
+    worth = calibrate(float(values[best]), maxima, confidence)
+    return CalibratedMaximum(
+        values=values,
+        p_values=(1 + (maxima >= values[..., None]).sum(axis=-1)) / (len(maxima) + 1),
+        best=(int(best[0]), int(best[1])),
+        threshold=worth.threshold,
+        calibrated=worth.calibrated,
+        p_value=worth.p_value,
+    )
+
+
 def calibrate_maximum(
     left: Sequence[Neighbours],
     right: Sequence[Neighbours],
     permutations: Iterable[npt.NDArray[np.int64]],
     confidence: float,
 ) -> CalibratedMaximum:
-    """MKNN of each layer of the left with each of the right, and the calibrated maximum.
+    """MKNN of each layer of the left with each of the right, and what the best is worth.
 
     left, right: neighbour tables of the layers of two models, of the same objects in the same order, with one k.
-    permutations: `(n,)` each, used for all pairs. Raises ValueError for other tables, or for none.
+    permutations: `(n,)` each, at least one, used for all pairs. Raises ValueError for other tables, or for none.
     """
     if not left or not right:
         raise ValueError("at least one layer on each side is needed")
     pairs = [tables_of(ours, theirs) for ours in left for theirs in right]
-    n, k = pairs[0][0].shape
     counts = np.array([[count_shared(ours, theirs).sum() for theirs in right] for ours in left])
+    # all pairs in step, so that no more than one permutation is held
     relabelled = zip(pairs, tee(permutations, len(pairs)), strict=True)
-    rounds = zip(*(shared_edges(*tables, given) for tables, given in relabelled), strict=True)
-    null = np.fromiter((max(len(edges.left_objects) for edges in found) for found in rounds), dtype=np.int64)
-    worth = calibrate(int(counts.max()) / (n * k), null / (n * k), confidence)
-    reached = (null >= counts[..., None]).sum(axis=-1)
-    best = np.unravel_index(counts.argmax(), counts.shape)
-    return CalibratedMaximum(
-        values=counts / (n * k),
-        p_values=(1 + reached) / (len(null) + 1),
-        best=(int(best[0]), int(best[1])),
-        threshold=worth.threshold,
-        calibrated=worth.calibrated,
-        p_value=worth.p_value,
-    )
+    rounds = zip(*(shared_edges(*tables, copies) for tables, copies in relabelled), strict=True)
+    nulls = np.array([[len(shared.left_objects) for shared in found] for found in rounds])
+    edges = left[0].table.size
+    return calibrate_best(counts / edges, nulls.T.reshape(*counts.shape, len(nulls)) / edges, confidence)

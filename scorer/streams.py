@@ -1,4 +1,4 @@
-"""Random streams of a pair, or of several: one for each purpose, from nothing but the seed and the pair's digest.
+"""Random streams: one for each purpose, from nothing but the seed and a digest, of a pair or of its objects.
 
 Imports numpy only. Which worker scores a pair, and what it scored before, changes no draw; NumPy may change its
 streams between releases, which is why a score names NumPy's version.
@@ -10,13 +10,16 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["permutations", "bootstrap", "differences", "layers"]
+Purpose = Literal["permutations", "bootstrap", "differences"]
 # A purpose keeps its number for ever: another number is another stream, and other p-values.
-_NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1, "differences": 4, "layers": 5}
+_NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1, "differences": 4}
 
 
-def open_stream(purpose: Purpose, seed: int, *pair_digests: str) -> np.random.Generator:
-    """The stream of one purpose for one pair, or several in this order, at its start. pair_digests: hexadecimal."""
-    entropy = [seed, *(int(digest, 16) for digest in pair_digests)]
+def open_stream(purpose: Purpose, seed: int, *digests: str) -> np.random.Generator:
+    """The stream of one purpose, at its start: for a pair, a set of objects, or several pairs in this order.
+
+    digests: their own, hexadecimal.
+    """
+    entropy = [seed, *(int(digest, 16) for digest in digests)]
     sequence = np.random.SeedSequence(entropy, spawn_key=(_NUMBERS[purpose],))
     return np.random.Generator(np.random.PCG64(sequence))

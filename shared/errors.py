@@ -26,6 +26,7 @@ SameSkyError
     |   +-- ZeroVector           a vector without a direction
     |   +-- DegenerateEmbedding  an embedding in which nothing differs from anything else
     |   +-- TooFewObjects        k >= n, or too few objects for a metric
+    |   +-- TooFewSizes          no family with two sizes, so no trend
     |   +-- AlreadyOver          asked to stop what has ended
     +-- ObjectMissing        no object at this key
     +-- Corrupt              what was stored is not what was written
@@ -170,6 +171,10 @@ class DegenerateEmbedding(BadInput):
 
 class TooFewObjects(BadInput):
     """k >= n, or too few objects for a metric."""
+
+
+class TooFewSizes(BadInput):
+    """No family with two sizes, so no trend."""
 
 
 class AlreadyOver(BadInput):

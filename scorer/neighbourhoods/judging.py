@@ -62,20 +62,22 @@ def judge(
 ) -> Measured:
     """What a value, 1 at best, is worth beside its null: `(K,)`, its values under the pair's relabellings.
 
-    chance: its mean over all n! relabellings, exactly. null_std: its standard deviation, where that is known too.
+    chance: its mean over all n! relabellings, exactly. null_std: its standard deviation, where that is known too. The
+    value and its null are kept to 12 decimals, so that whoever compares them again finds the same ties.
     """
-    worth = calibrate(round(value, _TIE_DECIMALS), null.round(_TIE_DECIMALS), comparison.scoring.confidence)
+    value, null = round(value, _TIE_DECIMALS), null.round(_TIE_DECIMALS)
+    worth = calibrate(value, null, comparison.scoring.confidence)
     return Measured(
         value=value,
         chance=chance,
         null_mean=chance,
         null_std=float(null.std(ddof=1)) if null_std is None else null_std,
         p_value=worth.p_value,
-        permutations=len(null),
         threshold=worth.threshold,
         calibrated=worth.calibrated,
         interval=interval,
         standard_error=standard_error,
         per_object=per_object,
+        null=null,
         details=details or {},
     )

@@ -110,7 +110,7 @@ def test_a_stream_of_two_pairs_is_neither_ones() -> None:
     apart = [
         open_stream("differences", 0, other, one),
         open_stream("differences", 0, one),
-        open_stream("layers", 0, one, other),
         open_stream("bootstrap", 0, one, other),
+        open_stream("differences", 1, one, other),
     ]
     assert all(stream.integers(2**62) != first for stream in apart)

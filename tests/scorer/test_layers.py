@@ -10,7 +10,7 @@ import pytest
 
 from scorer.calibration import calibrate
 from scorer.comparison import Neighbours
-from scorer.layers import calibrate_maximum
+from scorer.layers import calibrate_best, calibrate_maximum
 from scorer.neighbourhoods.mknn import count_shared
 from scorer.neighbours import nearest
 from scorer.nulls import count_relabelled
@@ -60,6 +60,9 @@ def test_it_is_the_maximum_and_its_null_is_that_of_the_maxima() -> None:
     for value, p_value in zip(found.values.flat, found.p_values.flat, strict=True):
         assert p_value == calibrate(float(value), maxima, 0.95).p_value
     assert found.p_values[found.best] == found.p_value == 0.01
+    again = calibrate_best(found.values, np.array(nulls) / (N * K), 0.95)
+    assert (again.threshold, again.calibrated, again.best) == (found.threshold, found.calibrated, found.best)
+    np.testing.assert_array_equal(again.p_values, found.p_values)
 
 
 def test_one_in_twenty_unrelated_models_is_called_a_find_and_naively_one_in_four() -> None:
@@ -83,3 +86,7 @@ def test_other_tables_and_none_are_refused() -> None:
         calibrate_maximum(layers, [], _permutations(0), 0.95)
     with pytest.raises(ValueError, match="same k"):
         calibrate_maximum(layers, [layers[0].nearest(3)], _permutations(0), 0.95)
+    with pytest.raises(ValueError, match=r"nulls are \(2, 3\) by K, not \(3, 2, 99\)"):
+        calibrate_best(np.ones((2, 3)), np.ones((3, 2, 99)), 0.95)
+    with pytest.raises(ValueError, match="at least one"):
+        calibrate_best(np.ones((0, 3)), np.ones((0, 3, 99)), 0.95)
