@@ -10,16 +10,15 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["permutations", "bootstrap", "differences"]
+Purpose = Literal["permutations", "bootstrap", "sample", "folds", "differences"]
 # A purpose keeps its number for ever: another number is another stream, and other p-values.
-_NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1, "differences": 4}
+_NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1, "sample": 2, "folds": 3, "differences": 4}
 
 
 def open_stream(purpose: Purpose, seed: int, *digests: str) -> np.random.Generator:
-    """The stream of one purpose, at its start: for a pair, a set of objects, or several pairs in this order.
+    """The stream of one purpose at its start.
 
-    digests: their own, hexadecimal.
+    digests: of a pair, a label or a set of objects; of two pairs that are compared, both, in order. Hexadecimal.
     """
-    entropy = [seed, *(int(digest, 16) for digest in digests)]
-    sequence = np.random.SeedSequence(entropy, spawn_key=(_NUMBERS[purpose],))
+    sequence = np.random.SeedSequence([seed, *(int(each, 16) for each in digests)], spawn_key=(_NUMBERS[purpose],))
     return np.random.Generator(np.random.PCG64(sequence))
