@@ -16,9 +16,9 @@ from scorer.comparison import Measured
 from scorer.metrics import Metric
 from shared import keys
 from shared.contracts import ScoreSpec
-from shared.errors import BadRecord
+from shared.errors import AlteredPart, BadRecord
 from shared.outcomes import MetricResult, ScoreRecord
-from shared.records import read_record
+from shared.records import read_bytes, read_record, sha256_of
 from shared.store import ObjectStore
 
 Floats = npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ def result_of(metric: Metric, k: int | None, measured: Measured) -> MetricResult
         null_mean=measured.null_mean,
         null_std=measured.null_std,
         p_value=measured.p_value,
-        permutations=measured.permutations,
+        permutations=0 if measured.null is None else len(measured.null),
         threshold=measured.threshold,
         calibrated=measured.calibrated,
         interval=measured.interval,
@@ -59,8 +59,49 @@ def result_of(metric: Metric, k: int | None, measured: Measured) -> MetricResult
 def write_objects(object_ids: Sequence[str], per_object: Mapping[str, Floats]) -> bytes:
     """Parquet with column `object_id: string` and one of float64 for each of these results, `(n,)` each."""
     columns = {"object_id": pa.array(object_ids, pa.string())}
-    columns |= {name: pa.array(values, pa.float64()) for name, values in per_object.items()}
+    return _to_parquet(columns | {name: pa.array(values, pa.float64()) for name, values in per_object.items()})
+
+
+def write_nulls(nulls: Mapping[str, Floats]) -> bytes:
+    """Parquet with columns `result: string` and `null: list<float64>`: one row for each of these results."""
+    values = pa.array(list(nulls.values()), pa.list_(pa.float64()))
+    return _to_parquet({"result": pa.array(nulls, pa.string()), "null": values})
+
+
+def read_nulls(store: ObjectStore, record: ScoreRecord) -> dict[str, Floats]:
+    """Each result's values under relabelling, `(permutations,)`, by its label. Raises Corrupt for altered bytes.
+
+    Empty for a record that names none.
+    """
+    table = _read_values(store, record.nulls, record.nulls_sha256) if record.nulls else None
+    if table is None:
+        return {}
+    return {
+        name: np.asarray(values, dtype=np.float64)
+        for name, values in zip(table.column("result").to_pylist(), table.column("null").to_pylist(), strict=True)
+    }
+
+
+def read_objects(store: ObjectStore, record: ScoreRecord) -> tuple[tuple[str, ...], dict[str, Floats]]:
+    """The object ids of a score, and each result's values per object, `(n,)`, by its label. Raises Corrupt."""
+    table = _read_values(store, record.per_object, record.per_object_sha256)
+    names = [name for name in table.column_names if name != "object_id"]
+    return tuple(table.column("object_id").to_pylist()), {name: table.column(name).to_numpy() for name in names}
+
+
+def _read_values(store: ObjectStore, key: str, sha256: str) -> pa.Table:
+    data = read_bytes(store, key)
+    if data is None or sha256_of(data) != sha256:
+        raise AlteredPart(
+            f"{key} is {'missing' if data is None else 'not what was written'}",
+            f"bytes with SHA-256 {sha256[:12]}...",
+            "delete the score's record, and it will be made again",
+        )
+    return pq.read_table(pa.BufferReader(data))
+
+
+def _to_parquet(columns: Mapping[str, pa.Array]) -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
+    pq.write_table(pa.table(dict(columns)), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()
     return data

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from scorer.discoveries import benjamini_hochberg
 from scorer.overviews.named import Named
 from shared.contracts import ScoreSpec
@@ -37,5 +39,5 @@ def q_values(found: Iterable[tuple[ScoreSpec, Sequence[Tested]]]) -> dict[Named,
     return {
         named: float(q)
         for family in families.values()
-        for named, q in zip(family, benjamini_hochberg(list(family.values())), strict=True)
+        for named, q in zip(family, benjamini_hochberg(np.array(list(family.values()))), strict=True)
     }

@@ -46,8 +46,7 @@ def calibration_figure(
     the threshold; at the right the calibrated score. Of more than 60 pairs in a panel none is named. Pairs whose metric
     has no threshold are left out. k: None takes the first there is. Raises ObjectMissing when there is nothing to draw.
     """
-    shown = choose(records, metric, k)
-    shown = [each for each in shown if each[1].k == shown[0][1].k and each[1].threshold is not None]
+    shown = [each for each in choose(records, metric, k) if each[1].threshold is not None]
     if not shown:
         raise nothing(f"{metric} with a threshold")
     panels = _panels(shown)

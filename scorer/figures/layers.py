@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scorer.figures.heat import Scale, add_colour_bar, draw_cells, make_scale, name_ticks
 from scorer.figures.style import Format, choose, describe, name_metric, nothing, save, title, warn_of_simulation
 from scorer.overviews.layers import LayerMap, layer_maps
-from scorer.overviews.matrix import Statistic
+from scorer.overviews.matrix import Statistic, statistic_of
 from shared.outcomes import ScoreRecord
 
 MOST_MAPS = 24
@@ -33,8 +33,7 @@ def layers_figure(
     share a scale. Of more than 24 maps the first are drawn, and the title says so. k: None takes the first there is.
     Raises ObjectMissing when no model was looked at in more than one layer.
     """
-    shown = choose(records, metric, k)
-    shown = [each for each in shown if each[1].k == shown[0][1].k and getattr(each[1], statistic) is not None]
+    shown = [each for each in choose(records, metric, k) if statistic_of(each[1], statistic) is not None]
     found = [record for record, _ in shown]
     maps = layer_maps(found, metric=metric, k=shown[0][1].k, statistic=statistic) if shown else []
     if not maps:

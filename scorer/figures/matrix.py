@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from scorer.figures.heat import Scale, add_colour_bar, draw_cells, make_scale, name_ticks
 from scorer.figures.style import Format, choose, describe, name_metric, nothing, save, title, warn_of_simulation
-from scorer.overviews.matrix import EmbeddingLabel, Matrix, Statistic, make_matrix
+from scorer.overviews.matrix import EmbeddingLabel, Matrix, Statistic, make_matrix, statistic_of
+from scorer.overviews.ordering import is_final
 from shared.errors import BadInput
 from shared.outcomes import ScoreRecord
 
@@ -28,13 +29,14 @@ def matrix_figure(
 ) -> bytes:
     """A statistic of every two embeddings that were compared: the bytes of a PNG, SVG or PDF file.
 
-    One panel per dataset, symmetric; light grey where two embeddings were not compared. k: None takes the first there
-    is. Raises ObjectMissing when there is nothing to draw, BadInput for more embeddings than can be told apart.
+    One panel per dataset, symmetric; light grey where two embeddings were not compared. Of several layers the final
+    ones alone, if they were compared: `layers_figure` shows the others. k: None takes the first there is. Raises
+    ObjectMissing when there is nothing to draw, BadInput for more embeddings than can be told apart.
     """
-    shown = choose(records, metric, k)
-    shown = [each for each in shown if each[1].k == shown[0][1].k and getattr(each[1], statistic) is not None]
-    if not shown:
+    compared = [each for each in choose(records, metric, k) if statistic_of(each[1], statistic) is not None]
+    if not compared:
         raise nothing(f"{statistic} of {metric}")
+    shown = [each for each in compared if is_final(each[0].spec.pair)] or compared
     found = [record for record, _ in shown]
     whole = make_matrix((record.spec for record in found), found, metric=metric, k=shown[0][1].k, statistic=statistic)
     if len(whole.embeddings) > MOST_EMBEDDINGS:
@@ -43,8 +45,7 @@ def matrix_figure(
         )
     panels = [(dataset, _part(whole, dataset)) for dataset in dict.fromkeys(_dataset(one) for one in whole.embeddings)]
     largest = max(len(panel.embeddings) for _, panel in panels)
-    cell = min(_CELL_INCHES, _MOST_INCHES / largest)
-    cell = max(cell, _LEAST_INCHES / largest)
+    cell = max(min(_CELL_INCHES, _MOST_INCHES / largest), _LEAST_INCHES / largest)
     sides = [cell * len(panel.embeddings) for _, panel in panels]
     figure = Figure(figsize=(max(sides) + 3.2, sum(sides) + 1.6 * len(panels) + 0.8), layout="constrained")
     axes: list[Axes] = list(figure.subplots(len(panels), 1, squeeze=False, height_ratios=sides).flat)
@@ -53,7 +54,8 @@ def matrix_figure(
         _draw(ax, panel, _heading(*dataset) if len(panels) > 1 else "", scale, cell)
     add_colour_bar(figure, axes, scale, metric)
     title(figure, f"{name_metric(metric)} of every two embeddings{warn_of_simulation(found)}")
-    figure.supxlabel(describe(shown), fontsize=8.5)
+    layers = ", final layers" if len(shown) < len(compared) else ""
+    figure.supxlabel(f"{describe(shown)}{layers}", fontsize=8.5)
     return save(figure, file_format)
 
 

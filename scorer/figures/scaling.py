@@ -26,7 +26,7 @@ from scorer.figures.style import (
     title,
     warn_of_simulation,
 )
-from scorer.overviews.curves import CurveKind, CurvePoint, choose_points, curve_points
+from scorer.overviews.curves import CurveKind, CurvePoint, curve_points
 from scorer.overviews.ordering import dataset_names
 from shared.outcomes import ScoreRecord
 
@@ -49,13 +49,12 @@ def scaling_figure(
 
     One panel per dataset and pair of modalities; one line per model family, with its intervals; chance dashed, and a
     band up to the largest threshold of each size, within which a value is one that unrelated embeddings reach too.
-    An intramodal pair, of two neighbouring sizes, stands at the larger. k: None takes the first there is. Simulated
-    datasets are said to be so. Raises ObjectMissing when there is nothing to draw.
+    An intramodal pair, of two neighbouring sizes, stands at the larger. Final layers alone. k: None takes the first
+    there is. Simulated datasets are said to be so. Raises ObjectMissing when there is nothing to draw.
     """
     shown = choose((record for record in records if record.spec.pair.kind == kind), metric, k)
-    shown = [each for each in shown if each[1].k == shown[0][1].k]
-    points = choose_points(curve_points(record for record, _ in shown), metric=metric, kind=kind)
-    points = [point for point in points if point.k == shown[0][1].k]
+    points = curve_points(record for record, _ in shown)
+    points = [point for point in points if (point.metric, point.k) == (metric, shown[0][1].k)]
     if not points:
         raise nothing(f"{kind} score with {metric}")
     drawn = {point.score for point in points}
@@ -79,9 +78,7 @@ def _panels(points: Iterable[CurvePoint], names: Mapping[str, str], *, say_simul
         dataset = names[point.dataset_digest]
         dataset = dataset if say_simulated else dataset.removesuffix(" (simulated)")
         modalities = " | ".join(dict.fromkeys((point.left_modality, point.right_modality)))
-        layers = dict.fromkeys((point.left_layer, point.right_layer))
-        told = "" if set(layers) == {"final"} else f", {' | '.join(layers)}"
-        panels.setdefault(f"{dataset}: {modalities}{told}", []).append(point)
+        panels.setdefault(f"{dataset}: {modalities}", []).append(point)
     return dict(sorted(panels.items()))
 
 

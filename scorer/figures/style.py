@@ -39,9 +39,10 @@ def save(figure: Figure, file_format: Format) -> bytes:
 
 
 def choose(records: Iterable[ScoreRecord], metric: str, k: int | None) -> list[Shown]:
-    """Each record that has this result, with it. k: None takes each record's first. Probes are left out."""
-    found = ((record, record.result(metric, k)) for record in records if record.spec.pair.kind != "probe")
-    return [(record, result) for record, result in found if result is not None]
+    """Each record that has this result, with it. k: None takes the first there is. Probes are left out."""
+    found = [(record, record.result(metric, k)) for record in records if record.spec.pair.kind != "probe"]
+    first = next((result.k for _, result in found if result is not None), k)
+    return [(record, result) for record, result in found if result is not None and result.k == first]
 
 
 def nothing(what: str) -> ObjectMissing:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
 from scorer.overviews.named import Named
+from scorer.overviews.ordering import is_final
 from shared.columns import MILLIONS, PROBABILITY, UNPRINTED
 from shared.contracts import EmbeddingSpec, PairSpec
 from shared.outcomes import MetricResult, ScoreRecord
@@ -19,7 +20,7 @@ CurveKind = Literal["crossmodal", "intramodal"]
 class CurvePoint(BaseModel):
     """One point of a scaling curve: one result of one model, or of two neighbouring sizes, which stand at the larger.
 
-    A curve is all points with the same dataset, kind, modalities, family, layers, metric and k.
+    A curve is all points with the same dataset, kind, modalities, family, metric and k.
     """
 
     score: Annotated[str, UNPRINTED] = Field(description="digest of the score")
@@ -30,8 +31,6 @@ class CurvePoint(BaseModel):
     left_modality: str
     right_modality: str
     family: str
-    left_layer: str = Field(description="in the left modality; of an intramodal pair: in the smaller model")
-    right_layer: str = Field(description="in the right modality; of an intramodal pair: in the larger model")
     model: str = Field(description="of an intramodal pair: the larger")
     smaller_model: str | None = Field(description="of an intramodal pair")
     parameters: Annotated[float, MILLIONS] = Field(description="of the model, in millions")
@@ -52,7 +51,7 @@ class CurvePoint(BaseModel):
     def curve(self) -> tuple[str | int, ...]:
         """What is the same along its curve."""
         place = (self.dataset, self.dataset_digest, self.kind, self.left_modality, self.right_modality)
-        return (*place, self.family, self.left_layer, self.right_layer, self.metric, self.k or 0)
+        return (*place, self.family, self.metric, self.k or 0)
 
     @property
     def key(self) -> tuple[str | int | float, ...]:
@@ -72,8 +71,8 @@ class _Sized(NamedTuple):
 def curve_points(records: Iterable[ScoreRecord], q_values: Mapping[Named, float] | None = None) -> list[CurvePoint]:
     """The points of all curves of all metrics, in their places.
 
-    Of two sizes only neighbouring ones make a step: a pair is left out when a third size of its ladder lies between
-    them. Pairs of one model's layers are in no curve.
+    Final layers alone: other layers of models of different depth do not answer to each other. Of two sizes only
+    neighbouring ones make a step: a pair is left out when a third size of its ladder lies between them.
     """
     known = q_values or {}
     return sorted(
@@ -86,17 +85,18 @@ def _sized(records: Iterable[ScoreRecord]) -> Iterator[_Sized]:
     ladders: dict[tuple[str, ...], list[_Sized]] = {}
     for record in records:
         pair = record.spec.pair
+        if not is_final(pair):
+            continue
         if pair.kind == "crossmodal":
             yield _Sized(record, "crossmodal", pair.left, pair.right)
-        elif pair.kind == "intramodal" and pair.left.model.name != pair.right.model.name:
+        elif pair.kind == "intramodal":
             smaller, larger = sorted((pair.left, pair.right), key=_size)
-            rung = (pair.left.dataset.digest, pair.left.modality.name, pair.left.model.family)
-            sized = _Sized(record, "intramodal", smaller, larger)
-            ladders.setdefault((*rung, smaller.layer, larger.layer), []).append(sized)
-    for ladder in ladders.values():
-        sizes = sorted({_size(side) for step in ladder for side in (step.smaller, step.larger)})
+            ladder = (pair.left.dataset.digest, pair.left.modality.name, pair.left.model.family)
+            ladders.setdefault(ladder, []).append(_Sized(record, "intramodal", smaller, larger))
+    for ladder_steps in ladders.values():
+        sizes = sorted({_size(side) for step in ladder_steps for side in (step.smaller, step.larger)})
         steps = set(itertools.pairwise(sizes))
-        yield from (step for step in ladder if (_size(step.smaller), _size(step.larger)) in steps)
+        yield from (step for step in ladder_steps if (_size(step.smaller), _size(step.larger)) in steps)
 
 
 def _size(spec: EmbeddingSpec) -> tuple[float, str]:
@@ -116,8 +116,6 @@ def _point(sized: _Sized, result: MetricResult, q_values: Mapping[Named, float])
         left_modality=left.modality.name,
         right_modality=right.modality.name,
         family=left.model.family,
-        left_layer=left.layer,
-        right_layer=right.layer,
         model=sized.larger.model.name,
         smaller_model=None if sized.kind == "crossmodal" else sized.smaller.model.name,
         parameters=sized.larger.model.parameters,
@@ -134,14 +132,3 @@ def _point(sized: _Sized, result: MetricResult, q_values: Mapping[Named, float])
         p_value=result.p_value,
         q_value=q_values.get(Named(record.spec.digest, result.metric, result.k)),
     )
-
-
-def choose_points(
-    points: Iterable[CurvePoint], *, metric: str | None = None, k: int | None = None, kind: CurveKind | None = None
-) -> Sequence[CurvePoint]:
-    """Those of a metric, of a k and of a kind; None takes all."""
-    return [
-        point
-        for point in points
-        if metric in (None, point.metric) and k in (None, point.k) and kind in (None, point.kind)
-    ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from shared.contracts import DatasetRef, EmbeddingSpec, ScoreSpec
+from shared.contracts import DatasetRef, EmbeddingSpec, PairSpec, ScoreSpec
 
+FINAL = "final"
 LayerPlace = tuple[bool, tuple[tuple[int, int, str], ...]]
 """Orders layers of one model: numbers in their names as numbers, `final` last."""
 
@@ -15,7 +16,12 @@ def layer_place(layer: str) -> LayerPlace:
     """Where a layer stands among those of its model: `block-2` before `block-10`, `final` last."""
     parts = re.findall(r"\d+|\D+", layer)
     pieces = tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
-    return (layer == "final", pieces)
+    return (layer == FINAL, pieces)
+
+
+def is_final(pair: PairSpec) -> bool:
+    """Whether both embeddings are of the final layer."""
+    return pair.left.layer == pair.right.layer == FINAL
 
 
 def in_order(embeddings: Iterable[EmbeddingSpec]) -> list[EmbeddingSpec]:

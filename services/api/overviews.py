@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response
 from pydantic import Field
 
-from scorer.overviews.curves import CurvePoint, choose_points, curve_points
+from scorer.overviews.curves import CurvePoint, curve_points
 from scorer.overviews.layers import LayerMap, LayerRow, layer_maps, layer_rows
 from scorer.overviews.matrix import Matrix, MatrixRow, make_matrix, matrix_rows
 from scorer.overviews.ordering import embeddings_of
@@ -71,7 +71,7 @@ def list_curves(studies: Studies, study: str, query: CurveQuery) -> Response:
     found = studies.find(study)
     refuse_unasked(found, query.metric, query.k)
     points = curve_points(studies.scores(studies.scored(found)), studies.q_values(found))
-    chosen = list(choose_points(points, metric=query.metric, k=query.k))
+    chosen = [point for point in points if query.metric in (None, point.metric) and query.k in (None, point.k)]
     meta = TableMeta.of("curves", found, metric=query.metric, k=query.k)
     return answer_rows(query, CurvePoint, chosen, lambda point: point.key, meta=meta, what="Scaling curves")
 
