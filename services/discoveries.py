@@ -16,7 +16,7 @@ from shared.contracts import ScoreSpec
 from shared.outcomes import ScoreRecord
 
 
-class Tested(NamedTuple):
+class PValue(NamedTuple):
     """The p-value of one result of a score."""
 
     metric: str
@@ -24,12 +24,12 @@ class Tested(NamedTuple):
     p_value: float
 
 
-def tested_of(record: ScoreRecord) -> tuple[Tested, ...]:
+def p_values_of(record: ScoreRecord) -> tuple[PValue, ...]:
     """Those results of a record that have a p-value."""
-    return tuple(Tested(one.metric, one.k, one.p_value) for one in record.results if one.p_value is not None)
+    return tuple(PValue(one.metric, one.k, one.p_value) for one in record.results if one.p_value is not None)
 
 
-def q_values(found: Iterable[tuple[ScoreSpec, Sequence[Tested]]]) -> dict[Named, float]:
+def q_values(found: Iterable[tuple[ScoreSpec, Sequence[PValue]]]) -> dict[Named, float]:
     """Benjamini-Hochberg q-values, each over the results with the same metric, k and kind of pair."""
     families: dict[tuple[str, int | None, str], dict[Named, float]] = {}
     for spec, tested in found:

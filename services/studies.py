@@ -14,7 +14,7 @@ from scorer.metrics import find_metric
 from scorer.overviews.named import Named
 from services.board import Board, RowsDone
 from services.broker import Sender, make_app
-from services.discoveries import Tested, q_values
+from services.discoveries import PValue, q_values
 from services.dispatch import Dispatcher, part_step_id
 from services.garbage import Garbage
 from services.histories import job_history, pair_history
@@ -275,10 +275,10 @@ class Studies:
     def q_values(self, study: Study) -> dict[Named, float]:
         """The q-values of those results of a study that exist now, and can be read."""
 
-        def read() -> Iterator[tuple[ScoreSpec, Sequence[Tested]]]:
+        def read() -> Iterator[tuple[ScoreSpec, Sequence[PValue]]]:
             for spec in self.scored(study):
                 try:
-                    yield spec, self._ledger.tested(spec)
+                    yield spec, self._ledger.p_values(spec)
                 except BadRecord as error:
                     _log.error("left out of the q-values: %s", error)
 
