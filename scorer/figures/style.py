@@ -21,7 +21,7 @@ Shown = tuple[ScoreRecord, MetricResult]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 CHANCE_COLOUR, NULL_COLOUR, GRID_COLOUR, MISSING_COLOUR = "#666666", "#dcdcdc", "#e6e6e6", "#f2f2f2"
-_ABBREVIATIONS = frozenset({"mknn", "cka", "cknna", "svcca", "pwcca", "rsa", "rbo", "rbf", "knn", "ksg"})
+_ABBREVIATIONS = frozenset({"mknn", "cka", "cknna", "svcca", "pwcca", "rsa", "rbo", "rbf", "knn", "ksg", "mi"})
 # Dates and random ids would give the same figure other bytes.
 _METADATA: dict[Format, dict[str, str | None]] = {
     "png": {"Software": None},

@@ -193,7 +193,7 @@ def test_q_values_are_those_of_benjamini_and_hochberg_whatever_the_page(
     families: dict[tuple[str, int | None, str], list[dict[str, float]]] = {}
     for row in rows:
         families.setdefault((row["metric"], row["k"], row["kind"]), []).append(row)
-    assert len(families) == 2 * 2 + 3
+    assert len(families) == 2 * 2 + 5
     for family in families.values():
         expected = false_discovery_control([row["p_value"] for row in family])
         assert np.allclose([row["q_value"] for row in family], expected)
@@ -251,11 +251,16 @@ def test_curves_and_probes_have_what_their_rows_promise(client: Client, kept: St
     assert all(row["q_value"] is not None for row in curves)
     assert len(client.curves(kept.id)) == 2 * len(curves)
     probes = client.probes(kept.id)
-    assert [row["metric"] for row in probes] == ["knn-probe", "label-agreement", "ridge-probe"]
+    assert [(row["metric"], row["k"], row["rmse"]) for row in probes] == [
+        ("knn-probe", 5, 0.7),
+        ("knn-probe", 10, 0.7),
+        ("label-agreement", 5, None),
+        ("label-agreement", 10, None),
+        ("ridge-probe", None, 0.7),
+    ]
     assert {(row["label"], row["label_unit"], row["model"], row["objects"]) for row in probes} == {
         ("redshift", "km / s", "vit-base", 38)
     }
-    assert [row["rmse"] for row in probes] == [0.7, None, 0.7]
     (layers,) = client.layers(kept.id)
     assert (layers["left_layers"], layers["right_layers"]) == (["block-02", "final"], ["block-02", "final"])
 
@@ -289,7 +294,7 @@ def test_commands_show_tables_of_80_columns(run: Run, kept: Study) -> None:
         assert done.exit_code == 0, done.output
         assert all(word in done.stdout for word in words), done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80
-    assert len(json.loads(run("probes", kept.id, "--format", "json").stdout)) == 3
+    assert len(json.loads(run("probes", kept.id, "--format", "json").stdout)) == 5
     assert json.loads(run("matrix", "--k", "5", "--statistic", "calibrated", "--format", "json").stdout)["k"] == 5
     assert run("scores", kept.id, "--format", "latex").stdout.startswith("% needs")
     assert run("curves", "--metric", "mknn", "--format", "ecsv").stdout.startswith("# %ECSV 1.0")
