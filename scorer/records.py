@@ -16,12 +16,15 @@ from scorer.comparison import Measured
 from scorer.metrics import Metric
 from shared import keys
 from shared.contracts import ScoreSpec
-from shared.errors import BadRecord
+from shared.errors import BadRecord, BadTable, one_line
+from shared.names import LONGEST_OBJECT_ID
 from shared.outcomes import MetricResult, ScoreRecord
 from shared.records import read_record
 from shared.store import ObjectStore
 
 Floats = npt.NDArray[np.float64]
+_IDS = "object_id"
+_HEADERS_BYTES = 1 << 20
 
 
 def read_score(store: ObjectStore, spec: ScoreSpec) -> ScoreRecord | None:
@@ -58,9 +61,50 @@ def result_of(metric: Metric, k: int | None, measured: Measured) -> MetricResult
 
 def write_objects(object_ids: Sequence[str], per_object: Mapping[str, Floats]) -> bytes:
     """Parquet with column `object_id: string` and one of float64 for each of these results, `(n,)` each."""
-    columns = {"object_id": pa.array(object_ids, pa.string())}
+    columns = {_IDS: pa.array(object_ids, pa.string())}
     columns |= {name: pa.array(values, pa.float64()) for name, values in per_object.items()}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     data: bytes = sink.getvalue().to_pybytes()
     return data
+
+
+def read_objects(data: bytes, rows: int) -> tuple[tuple[str, ...], dict[str, Floats]]:
+    """What `write_objects` wrote of `rows` objects: their ids, and the values of each result, `(rows,)` each.
+
+    Raises BadTable for another number of rows, other columns, an empty cell, an id that stands twice; and, before
+    memory is taken for it, for a file that unpacks to more than we would have written.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=[_IDS])
+        _check_objects(file, rows)
+        table = file.read()
+        if any(column.null_count for column in table.columns):
+            raise BadTable("empty cells", "a value for each object")
+        ids = table.column(_IDS).combine_chunks()
+        longest = max((len(each) for each in ids.dictionary.to_pylist()), default=0)
+        if longest > LONGEST_OBJECT_ID:
+            raise BadTable(f"an object id of {longest} characters", f"at most {LONGEST_OBJECT_ID}")
+        named = tuple(ids.to_pylist())
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise BadTable(f"it cannot be read: {one_line(error):.200}", "a whole Parquet file") from error
+    if len(set(named)) != len(named):
+        raise BadTable(f"{len(named)} rows of {len(set(named))} objects", "each object once")
+    values = [name for name in table.column_names if name != _IDS]
+    return named, {name: table.column(name).to_numpy() for name in values}
+
+
+def _check_objects(file: pq.ParquetFile, rows: int) -> None:
+    footer, schema = file.metadata, file.schema_arrow
+    if footer.num_rows != rows:
+        raise BadTable(f"{footer.num_rows} rows", f"{rows}, one for each object")
+    kinds = {field.name: field.type for field in schema}
+    floats = all(kind == pa.float64() for name, kind in kinds.items() if name != _IDS)
+    if len(kinds) != len(schema) or not floats or kinds.get(_IDS) != pa.dictionary(pa.int32(), pa.string()):
+        told = ", ".join(f"{field.name}: {field.type}" for field in schema)
+        raise BadTable(f"columns {one_line(told):.200}", f"{_IDS}: string, and doubles")
+    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+    unpacked = sum(group.column(index).total_uncompressed_size for group in groups for index in range(len(schema)))
+    most = rows * (4 * LONGEST_OBJECT_ID + 16 * len(schema)) + _HEADERS_BYTES
+    if unpacked > most:
+        raise BadTable(f"{unpacked} bytes for {rows} objects", f"at most {most}")

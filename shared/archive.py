@@ -1,0 +1,218 @@
+"""One study as one file: a zip of the objects that it stands on, under the very keys and with the very bytes they have.
+
+Imports the contracts, keys, records and the store's protocol. The same records make the same bytes: entries stand in
+the study's order, carry no time of their own, and are not compressed, so that none unpacks to more than it is.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field
+
+from shared import keys
+from shared.contracts import Contract, EmbeddingSpec, Study
+from shared.errors import BadArchive, BadRecord
+from shared.names import Digest, Sha256
+from shared.outcomes import Manifest
+from shared.packages import package_versions
+from shared.plain_json import load_json
+from shared.records import parse_record, read_bytes, read_record, sha256_of
+from shared.store import ObjectStore
+
+MEDIA = "application/zip"
+_NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can tell
+Record = TypeVar("Record", bound=Contract)
+_UNIX, _PLAIN_FILE = 3, 0o100644 << 16
+
+
+class Entry(Contract):
+    """One object of an archive, as it was in the store."""
+
+    key: str
+    size: int = Field(ge=0, description="bytes")
+    sha256: Sha256
+
+
+class ArchiveIndex(Contract):
+    """What an archive holds. It stands last in it, as `archive.json`, and names every other entry.
+
+    made_at: when the newest of its records was made, so that the same records make the same archive. samesky: version
+    of the installation that exported it. packages: with which its vectors and scores were made, versions side by side.
+    vectors: whether the parts of embeddings are in it. missing: keys of what the study wants and the store had not.
+    """
+
+    version: Literal[1] = 1
+    study: Digest
+    made_at: str
+    samesky: str
+    packages: dict[str, str] = {}
+    vectors: bool = False
+    entries: tuple[Entry, ...]
+    missing: tuple[str, ...] = ()
+
+
+def record_keys(study: Study) -> Iterator[str]:
+    """Keys of the objects that an archive of this study holds, without vectors, in its order."""
+    yield keys.study(study.id)
+    yield from map(keys.manifest, study.embeddings)
+    for a, b in study.pairs:
+        spec = study.score(a, b)
+        yield keys.score(spec)
+        yield keys.score_objects(spec)
+
+
+def part_keys(spec: EmbeddingSpec, manifest: Manifest) -> list[str]:
+    """Keys of the parts that the manifest of `spec` names, and that are parts of it."""
+    return [part.key for part in manifest.parts if part.key.startswith(keys.attempts_prefix(spec))]
+
+
+def write_archive(store: ObjectStore, study: Study, *, vectors: bool = False) -> Iterator[bytes]:
+    """The archive of a study as it stands, in pieces, of which the largest is one stored object.
+
+    Reads what the study names and nothing else, one object at a time. What is not there is said in the index; what
+    cannot be read as a record goes in as it is, for whoever verifies the archive to find. vectors: put the parts of the
+    embeddings in too, so that it can be scored anew without the data. Raises what the store raises, at any piece.
+    """
+    packing = _Packing(store)
+    manifests = {keys.manifest(spec): spec for spec in study.embeddings}
+    for key in record_keys(study):
+        data = packing.add(key)
+        yield packing.take()
+        if vectors and data is not None and key in manifests:
+            for part in _parts_named(data, manifests[key]):
+                packing.add(part)
+                yield packing.take()
+    packing.close(study, vectors=vectors)
+    yield packing.take()
+
+
+def _parts_named(data: bytes, spec: EmbeddingSpec) -> list[str]:
+    try:
+        return part_keys(spec, parse_record(keys.manifest(spec), data, Manifest))
+    except BadRecord:  # it goes in as it is, and names no part
+        return []
+
+
+def read_index(archive: ObjectStore) -> ArchiveIndex:
+    """The index of an archive. Raises BadArchive when there is none, or one of another kind."""
+    return _read(archive, keys.ARCHIVE_INDEX, ArchiveIndex, "the index that `samesky archive` writes")
+
+
+def read_study(archive: ObjectStore, study_id: str) -> Study:
+    """The study as it was accepted. Raises BadArchive when it is not there, or its digest is not its id."""
+    try:
+        study = read_record(archive, keys.study(study_id), Study)
+    except BadRecord as error:
+        raise BadArchive(error.wrong, "the study as it was accepted", "export it anew") from error
+    if study is None:
+        raise BadArchive(
+            f"there is no {keys.study(study_id)} in it", "the study that its index names", "export it anew"
+        )
+    if study.id != study_id:
+        raise BadArchive(
+            f"the study in it has the digest {study.id}, and is called {study_id}",
+            "a study whose digest is its id",
+            "it was changed after it was accepted: export it anew",
+        )
+    return study
+
+
+def _read(archive: ObjectStore, key: str, kind: type[Record], expected: str) -> Record:
+    try:
+        found = read_record(archive, key, kind)
+    except BadRecord as error:
+        raise BadArchive(error.wrong, expected, "export it anew") from error
+    if found is None:
+        raise BadArchive(f"there is no {key} in it", expected, "export it anew")
+    return found
+
+
+class _Packing:
+    """A zip file in the making, and what its index will say."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store, self._outlet = store, _Outlet()
+        self._zip = zipfile.ZipFile(self._outlet, "w", zipfile.ZIP_STORED)
+        self._entries: list[Entry] = []
+        self._missing: list[str] = []
+        self._versions: dict[str, set[str]] = {}
+        self._newest = ""
+
+    def add(self, key: str) -> bytes | None:
+        """Put in what the store has at `key`, and return it; None if it has nothing."""
+        data = read_bytes(self._store, key)
+        if data is None:
+            self._missing.append(key)
+            return None
+        self._write(key, data)
+        self._entries.append(Entry(key=key, size=len(data), sha256=sha256_of(data)))
+        if key.endswith(".json"):
+            self._note(data)
+        return data
+
+    def close(self, study: Study, *, vectors: bool) -> None:
+        """Put in the index, and end the file."""
+        index = ArchiveIndex(
+            study=study.id,
+            made_at=self._newest,
+            samesky=package_versions("samesky").get("samesky", "0"),
+            packages={name: ", ".join(sorted(self._versions[name])) for name in sorted(self._versions)},
+            vectors=vectors,
+            entries=tuple(self._entries),
+            missing=tuple(self._missing),
+        )
+        self._write(keys.ARCHIVE_INDEX, index.to_json())
+        self._zip.close()
+
+    def take(self) -> bytes:
+        """What has been written since this was last asked."""
+        return self._outlet.take()
+
+    def _write(self, key: str, data: bytes) -> None:
+        entry = zipfile.ZipInfo(key, _NO_TIME)
+        entry.create_system, entry.external_attr = _UNIX, _PLAIN_FILE
+        self._zip.writestr(entry, data)
+
+    def _note(self, data: bytes) -> None:
+        """Remember the time and the package versions that a record tells of, if it can be read."""
+        try:
+            record = load_json(data)
+        except ValueError:
+            return
+        for told in (record, record.get("provenance")) if isinstance(record, dict) else ():
+            if isinstance(told, dict):
+                self._newest = max(self._newest, str(told.get("created_at", "")))
+                for name, version in _mapping(told.get("packages")).items():
+                    self._versions.setdefault(str(name), set()).add(str(version))
+
+
+def _mapping(value: Any) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+class _Outlet(io.BytesIO):
+    """Where zipfile writes: what is taken away keeps its place in the count, so that it can go back within an entry."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taken = 0
+
+    def tell(self) -> int:
+        """The place in the whole file."""
+        return self._taken + super().tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a place in the whole file that was not yet taken away."""
+        return self._taken + super().seek(offset - self._taken if whence == io.SEEK_SET else offset, whence)
+
+    def take(self) -> bytes:
+        """What was written since the last time."""
+        data = self.getvalue()
+        self._taken += len(data)
+        super().seek(0)
+        self.truncate()
+        return data
