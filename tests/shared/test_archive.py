@@ -61,7 +61,7 @@ def test_it_holds_what_the_study_names_byte_for_byte_and_reads_nothing_else(scor
     assert set(held) == {keys.ARCHIVE_INDEX, *wanted}
     assert sorted(watched.read) == sorted(wanted), "each is read once"
     assert all(held[key] == store.get(key) for key in wanted)
-    assert list(held)[0] == keys.study(study.id)
+    assert next(iter(held)) == keys.study(study.id)
     assert list(held)[-1] == keys.ARCHIVE_INDEX
 
 
@@ -103,7 +103,10 @@ def test_what_is_missing_is_said(scored: Scored, scored_copy: MemoryStore) -> No
 
 def test_what_cannot_be_read_goes_in_as_it_is(scored: Scored, scored_copy: MemoryStore) -> None:
     _, study = scored
-    for key, data in ((keys.manifest(study.embeddings[0]), b"{"), (keys.score(study.scores()[0]), b'{"provenance": 3}')):
+    for key, data in (
+        (keys.manifest(study.embeddings[0]), b"{"),
+        (keys.score(study.scores()[0]), b'{"provenance": 3}'),
+    ):
         scored_copy.put(key, data)
         held = unpack(write_archive(scored_copy, study, vectors=True))
         assert held[key] == data
@@ -138,7 +141,7 @@ def test_index_and_study_are_read_back(scored: Scored, tmp_path: Path) -> None:
 
 
 def test_a_store_is_no_archive(scored: Scored) -> None:
-    with pytest.raises(BadArchive, match="there is no archive.json in it"):
+    with pytest.raises(BadArchive, match=r"there is no archive\.json in it"):
         read_index(scored[0])
-    with pytest.raises(BadArchive, match="there is no studies/0+.json in it"):
+    with pytest.raises(BadArchive, match=r"there is no studies/0+\.json in it"):
         read_study(scored[0], "0" * 32)

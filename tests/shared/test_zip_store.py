@@ -15,7 +15,22 @@ from shared.zip_store import ZipStore
 
 Filled = Callable[[Mapping[str, bytes]], ObjectStore]
 KEYS = ["a/x", "a/x.y", "a-b/x", "a.b", "a+b/c/d/e", "ab", "b/part-00010.json", "b/part-00002.json", "a/w/z"]
-BAD_KEYS = ["", "/", "/etc/passwd", "a//b", "a/", "..", "a/../b", ".hidden", "a\\b", "a b", "é", "A", "a\x00b", "n" * 65]
+BAD_KEYS = [
+    "",
+    "/",
+    "/etc/passwd",
+    "a//b",
+    "a/",
+    "..",
+    "a/../b",
+    ".hidden",
+    "a\\b",
+    "a b",
+    "é",
+    "A",
+    "a\x00b",
+    "n" * 65,
+]
 
 
 def pack(path: Path, objects: Mapping[str, bytes]) -> Path:
