@@ -96,9 +96,10 @@ def check_scores(study: Study, store: ObjectStore, undisturbed: ObjectStore, poi
                 continue
             yield from _compare(spec, record, reference)
             yield from _check_provenance(record, store)
-            ours, theirs = (read_bytes(place, keys.score_objects(spec)) for place in (store, undisturbed))
-            if ours is None or ours != theirs:
-                yield Breach("scores", f"{spec.pair.label}: other values per object than undisturbed")
+            for key in (keys.score_objects(spec), keys.score_nulls(spec)):
+                ours, theirs = (read_bytes(place, key) for place in (store, undisturbed))
+                if ours is None or ours != theirs:
+                    yield Breach("scores", f"{key} is not what it was undisturbed")
         except SameSkyError as error:
             yield Breach("scores", f"{spec.pair.label}: {error}")
 
@@ -125,7 +126,7 @@ def find_unnamed(store: ObjectStore, studies: Sequence[Study]) -> set[str]:
         for spec in study.embeddings:
             named |= _named_by_embedding(store, spec)
         for score in study.scores():
-            named |= {keys.score(score), keys.score_objects(score)}
+            named |= {keys.score(score), keys.score_objects(score), keys.score_nulls(score)}
     digests = {spec.digest for study in studies for spec in study.embeddings}
     return {key for key in store.keys("") if key not in named and not _is_kept(key, digests)}
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scorer.pairing import id_set_digest
 from scorer.streams import open_stream
 from shared.contracts import Scoring
 from shared.outcomes import Interval
@@ -80,11 +81,12 @@ class Comparison:
     k: int
 
     def permutations(self, *, slow: bool = False) -> Iterator[npt.NDArray[np.int64]]:
-        """The pair's relabellings, each `(n,)`: the same ones for every metric, and every time.
+        """The relabellings of these objects, each `(n,)`: the same for every metric, and every pair of the objects.
 
-        slow: only the first `scoring.slow_permutations` of them, for a metric that is computed anew for each.
+        So the best of many pairs, such as those of two models' layers, has a null of its own: the best under each
+        relabelling. slow: only the first `scoring.slow_permutations`, for a metric that is computed anew for each.
         """
-        stream = open_stream("permutations", self.scoring.seed, self.pair_digest)
+        stream = open_stream("permutations", self.scoring.seed, id_set_digest(self.object_ids))
         count = self.scoring.slow_permutations if slow else self.scoring.permutations
         return (stream.permutation(len(self.object_ids)) for _ in range(count))
 
@@ -98,6 +100,7 @@ class Measured:
     """What a metric answers. Fields as in `shared.outcomes.MetricResult`.
 
     per_object: `(n,) float64`, in the order of the object ids; None for a metric that is not a mean over objects.
+    null: `(permutations,) float64`, the value under each relabelling, in their order; None for a metric without.
     """
 
     value: float
@@ -105,10 +108,10 @@ class Measured:
     null_mean: float | None = None
     null_std: float | None = None
     p_value: float | None = None
-    permutations: int = 0
     threshold: float | None = None
     calibrated: float | None = None
     interval: Interval | None = None
     standard_error: float | None = None
     per_object: npt.NDArray[np.float64] | None = None
+    null: npt.NDArray[np.float64] | None = None
     details: Mapping[str, float] = field(default_factory=dict)

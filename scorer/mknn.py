@@ -46,10 +46,10 @@ def measure_mknn(comparison: Comparison) -> Measured:
         null_mean=null_mean,
         null_std=null_std,
         p_value=worth.p_value,
-        permutations=len(null),
         threshold=worth.threshold,
         calibrated=worth.calibrated,
         interval=bootstrap_interval(per_object, scoring.resamples, scoring.confidence, comparison.resampling()),
         standard_error=jackknife_error(per_object),
         per_object=per_object,
+        null=null,
     )

@@ -18,7 +18,7 @@ from scorer.comparison import Comparison, Measured
 from scorer.metrics import Metric, find_metric
 from scorer.neighbour_cache import OnTable, ignore_table
 from scorer.pairing import join
-from scorer.records import read_score, result_of, write_objects
+from scorer.records import read_score, result_of, write_nulls, write_objects
 from scorer.sides import StoredSide
 from shared import keys
 from shared.contracts import EmbeddingSpec, ScoreSpec
@@ -50,11 +50,11 @@ def score(
 ) -> ScoreRecord:
     """Make the score of a pair, unless it is made, and return the record that the store now holds.
 
-    threads: for FAISS and BLAS; 0 means all cores. attempt: who does the work, for the record. Per-object values are
-    stored before the record, so a record names what is there. before_commit: asked when all is computed; what it raises
-    keeps the score out of the store. on_table: told of each neighbour table that is used whether it was found in the
-    store. Raises NotReady (retryable) while an embedding is not whole, UnknownName for a metric, TooFewObjects,
-    ZeroVector, and Corrupt for what the store has lost or altered; then no record is written.
+    threads: for FAISS and BLAS; 0 means all cores. attempt: who does the work, for the record. Values per object and
+    per relabelling are stored before the record, so a record names what is there. before_commit: asked when all is
+    computed; what it raises keeps the score out of the store. on_table: told of each neighbour table that is used
+    whether it was found in the store. Raises NotReady (retryable) while an embedding is not whole, UnknownName for a
+    metric, TooFewObjects, ZeroVector, and Corrupt for what the store has lost or altered; then no record is written.
     """
     found = read_score(store, spec)
     if found is not None:
@@ -78,15 +78,13 @@ def score(
         measured = list(_measure(metrics, comparison))
     before_commit()
     results = tuple(result_of(*each) for each in measured)
-    values = {
-        result.label: answer.per_object
-        for result, (_, _, answer) in zip(results, measured, strict=True)
-        if answer.per_object is not None
-    }
-    objects = write_objects(ids, values)
-    if not store.put_if_absent(keys.score_objects(spec), objects):
-        before_commit()  # a start that did not end left others; or a successor did, and they are not ours to replace
-        store.put(keys.score_objects(spec), objects)
+    answers = {result.label: answer for result, (_, _, answer) in zip(results, measured, strict=True)}
+    objects = write_objects(ids, {name: one.per_object for name, one in answers.items() if one.per_object is not None})
+    nulls = write_nulls({name: one.null for name, one in answers.items() if one.null is not None})
+    for key, values in ((keys.score_objects(spec), objects), (keys.score_nulls(spec), nulls)):
+        if not store.put_if_absent(key, values):
+            before_commit()  # a start that did not end left others; or a successor's are not ours to replace
+            store.put(key, values)
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     record = ScoreRecord(
         spec=spec,
@@ -96,6 +94,8 @@ def score(
         results=results,
         per_object=keys.score_objects(spec),
         per_object_sha256=sha256_of(objects),
+        nulls=keys.score_nulls(spec),
+        nulls_sha256=sha256_of(nulls),
         provenance=Provenance(
             left_manifest=left.sha256,
             right_manifest=right.sha256,

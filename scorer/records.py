@@ -5,7 +5,9 @@ Imports `shared`, numpy and pyarrow only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +16,17 @@ import pyarrow.parquet as pq
 
 from scorer.comparison import Measured
 from scorer.metrics import Metric
+from scorer.score_tables import parse_nulls, parse_objects
 from shared import keys
 from shared.contracts import ScoreSpec
-from shared.errors import BadRecord, BadTable, one_line
-from shared.names import LONGEST_OBJECT_ID
+from shared.errors import AlteredPart, BadRecord, BadTable
 from shared.outcomes import MetricResult, ScoreRecord
-from shared.records import read_record
+from shared.records import read_bytes, read_record, sha256_of
 from shared.store import ObjectStore
 
 Floats = npt.NDArray[np.float64]
-_IDS = "object_id"
-_HEADERS_BYTES = 1 << 20
+T = TypeVar("T")
+_REMEDY = "delete the score's record, and it will be made again"
 
 
 def read_score(store: ObjectStore, spec: ScoreSpec) -> ScoreRecord | None:
@@ -50,7 +52,7 @@ def result_of(metric: Metric, k: int | None, measured: Measured) -> MetricResult
         null_mean=measured.null_mean,
         null_std=measured.null_std,
         p_value=measured.p_value,
-        permutations=measured.permutations,
+        permutations=0 if measured.null is None else len(measured.null),
         threshold=measured.threshold,
         calibrated=measured.calibrated,
         interval=measured.interval,
@@ -61,50 +63,52 @@ def result_of(metric: Metric, k: int | None, measured: Measured) -> MetricResult
 
 def write_objects(object_ids: Sequence[str], per_object: Mapping[str, Floats]) -> bytes:
     """Parquet with column `object_id: string` and one of float64 for each of these results, `(n,)` each."""
-    columns = {_IDS: pa.array(object_ids, pa.string())}
-    columns |= {name: pa.array(values, pa.float64()) for name, values in per_object.items()}
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
-    data: bytes = sink.getvalue().to_pybytes()
+    columns = {"object_id": pa.array(object_ids, pa.string())}
+    return _to_parquet(columns | {name: pa.array(values, pa.float64()) for name, values in per_object.items()})
+
+
+def write_nulls(nulls: Mapping[str, Floats]) -> bytes:
+    """Parquet with columns `result: string` and `null: list<float64>`: one row for each of these results."""
+    values = pa.array(list(nulls.values()), pa.list_(pa.float64()))
+    return _to_parquet({"result": pa.array(nulls, pa.string()), "null": values})
+
+
+def read_nulls(store: ObjectStore, record: ScoreRecord) -> dict[str, Floats]:
+    """Each result's values under relabelling, `(permutations,)`, by its label. Raises Corrupt for altered bytes.
+
+    Empty for a record that names none.
+    """
+    if not record.nulls:
+        return {}
+    return _parse(record.nulls, partial(parse_nulls, _read_values(store, record.nulls, record.nulls_sha256), record))
+
+
+def read_objects(store: ObjectStore, record: ScoreRecord) -> tuple[tuple[str, ...], dict[str, Floats]]:
+    """The object ids of a score, and each result's values per object, `(n,)`, by its label. Raises Corrupt."""
+    data = _read_values(store, record.per_object, record.per_object_sha256)
+    return _parse(record.per_object, partial(parse_objects, data, record))
+
+
+def _read_values(store: ObjectStore, key: str, sha256: str) -> bytes:
+    data = read_bytes(store, key)
+    if data is None or sha256_of(data) != sha256:
+        raise AlteredPart(
+            f"{key} is {'missing' if data is None else 'not what was written'}",
+            f"bytes with SHA-256 {sha256[:12]}...",
+            _REMEDY,
+        )
     return data
 
 
-def read_objects(data: bytes, rows: int) -> tuple[tuple[str, ...], dict[str, Floats]]:
-    """What `write_objects` wrote of `rows` objects: their ids, and the values of each result, `(rows,)` each.
-
-    Raises BadTable for another number of rows, other columns, an empty cell, an id that stands twice; and, before
-    memory is taken for it, for a file that unpacks to more than we would have written.
-    """
+def _parse(key: str, parse: Callable[[], T]) -> T:
     try:
-        _check_objects(pq.ParquetFile(pa.BufferReader(data)), rows)
-        # each id that differs is unpacked once, so that no number of rows makes much of one long id
-        table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=[_IDS]).read()
-        if any(column.null_count for column in table.columns):
-            raise BadTable("empty cells", "a value for each object")
-        ids = table.column(_IDS).combine_chunks()
-        longest = max((len(each) for each in ids.dictionary.to_pylist()), default=0)
-        if longest > LONGEST_OBJECT_ID:
-            raise BadTable(f"an object id of {longest} characters", f"at most {LONGEST_OBJECT_ID}")
-        named = tuple(ids.to_pylist())
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise BadTable(f"it cannot be read: {one_line(error):.200}", "a whole Parquet file") from error
-    if len(set(named)) != len(named):
-        raise BadTable(f"{len(named)} rows of {len(set(named))} objects", "each object once")
-    values = [name for name in table.column_names if name != _IDS]
-    return named, {name: table.column(name).to_numpy() for name in values}
+        return parse()
+    except BadTable as error:
+        raise BadRecord(f"{key} is not a score's table: {error.wrong}", error.expected, _REMEDY) from error
 
 
-def _check_objects(file: pq.ParquetFile, rows: int) -> None:
-    footer, schema = file.metadata, file.schema_arrow
-    if footer.num_rows != rows:
-        raise BadTable(f"{footer.num_rows} rows", f"{rows}, one for each object")
-    kinds = {field.name: field.type for field in schema}
-    floats = all(kind == pa.float64() for name, kind in kinds.items() if name != _IDS)
-    if len(kinds) != len(schema) or not floats or kinds.get(_IDS) != pa.string():
-        told = ", ".join(f"{field.name}: {field.type}" for field in schema)
-        raise BadTable(f"columns {one_line(told):.200}", f"{_IDS}: string, and doubles")
-    # of the group, not of its columns: to ask for those of a damaged footer ends the process (pyarrow 26)
-    unpacked = sum(footer.row_group(index).total_byte_size for index in range(footer.num_row_groups))
-    most = rows * (4 * LONGEST_OBJECT_ID + 16 * len(schema)) + _HEADERS_BYTES
-    if unpacked > most:
-        raise BadTable(f"{unpacked} bytes for {rows} objects", f"at most {most}")
+def _to_parquet(columns: Mapping[str, pa.Array]) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(dict(columns)), sink, compression="zstd")
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

@@ -56,5 +56,5 @@ def disagreements(archive: ObjectStore, study: Study, *, threads: int = 0) -> It
 
 
 def _let_go(store: ObjectStore, spec: ScoreSpec) -> None:
-    store.delete(keys.score(spec))
-    store.delete(keys.score_objects(spec))
+    for key in (keys.score(spec), keys.score_objects(spec), keys.score_nulls(spec)):
+        store.delete(key)

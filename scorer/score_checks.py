@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from scorer.calibration import calibrate
 from scorer.intervals import jackknife_error
 from scorer.metrics import METRICS, results_wanted
 from scorer.nulls import chance_of_mknn
-from scorer.records import Floats, read_objects
+from scorer.records import Floats
 from shared import keys
-from shared.errors import BadArchive, SameSkyError
 from shared.outcomes import Manifest, MetricResult, ScoreRecord
-from shared.records import sha256_of
-from shared.store import ObjectStore
+
+_TIE_DECIMALS = 12  # sums of the same numbers in another order differ in later ones, and are ties
 
 
 class Known(NamedTuple):
@@ -83,31 +83,16 @@ def _number_problems(record: ScoreRecord, result: MetricResult) -> Iterator[str]
         yield f"the interval of {result.label} ends at {result.interval.high}, before {result.interval.low}"
 
 
-def read_columns(archive: ObjectStore, record: ScoreRecord) -> dict[str, Floats]:
-    """The values of a score's objects, `(objects,)` each, by the label of their result.
-
-    Raises BadArchive, naming what is wrong, for a table that is not the record's.
-    """
-    key, label = keys.score_objects(record.spec), record.spec.pair.label
-    if record.per_object != key:
-        raise BadArchive(f"{label} names {record.per_object!r:.200}, and not its table {key}")
-    data = archive.get(key)
-    if sha256_of(data) != record.per_object_sha256:
-        named = record.per_object_sha256 or "none"
-        raise BadArchive(f"{key} has the SHA-256 {sha256_of(data)}, and its score names {named}")
-    try:
-        _, columns = read_objects(data, record.objects)
-    except SameSkyError as error:
-        raise BadArchive(f"{key}: {error}") from error
-    labels = {result.label for result in record.results}
-    for column in columns:
-        if column not in labels:
-            raise BadArchive(f"{key} has a column {column!r:.100}, of which there is no result")
-    return columns
+def table_problems(record: ScoreRecord) -> Iterator[str]:
+    """It names its own tables; that of nulls only if it has one."""
+    spec, label = record.spec, record.spec.pair.label
+    for named, own in ((record.per_object, keys.score_objects(spec)), (record.nulls, keys.score_nulls(spec))):
+        if named != own and (named or own == keys.score_objects(spec)):
+            yield f"{label} names {named!r:.200}, and not its table {own}"
 
 
 def mean_problems(record: ScoreRecord, columns: Mapping[str, Floats]) -> Iterator[str]:
-    """Value and standard error of each result that is a mean over objects are those of its column."""
+    """The value of each result that is a mean over objects is that of its column. columns: `(objects,)`, by label."""
     label = record.spec.pair.label
     for result in record.results:
         values = columns.get(result.label)
@@ -117,16 +102,40 @@ def mean_problems(record: ScoreRecord, columns: Mapping[str, Floats]) -> Iterato
             yield f"{label}: there are no values of objects for {result.label}"
 
 
+def null_problems(record: ScoreRecord, nulls: Mapping[str, Floats]) -> Iterator[str]:
+    """p-value, threshold and calibrated score of each result are those of its null. nulls: `(permutations,)`, by label.
+
+    Nothing where the record names no table of nulls.
+    """
+    confidence, label = record.spec.scoring.confidence, record.spec.pair.label
+    for result in record.results:
+        null = nulls.get(result.label)
+        if null is None:
+            if record.nulls and result.permutations:
+                yield f"{label}: there are no values under relabelling for {result.label}"
+            continue
+        worth = calibrate(round(result.value, _TIE_DECIMALS), null.round(_TIE_DECIMALS), confidence)
+        for name, said, found in (
+            ("p-value", result.p_value, worth.p_value),
+            ("threshold", result.threshold, worth.threshold),
+            ("calibrated score", result.calibrated, worth.calibrated),
+        ):
+            if said is not None and not math.isclose(said, found, rel_tol=1e-9, abs_tol=1e-9):
+                yield f"{label}: the {name} of {result.label} is {said}, and by its null {found}"
+
+
 def _column_problems(result: MetricResult, values: Floats) -> Iterator[str]:
     mean = float(values.mean())
     if not math.isclose(result.value, mean, rel_tol=1e-9, abs_tol=1e-12):
         yield f"{result.label} is {result.value}, and the mean of its objects {mean}"
-    if result.standard_error is not None and len(values) > 1:
+    if (
+        result.metric == "mknn" and len(values) > 1
+    ):  # of other metrics, errors may be of what cannot be told from one column
         error = jackknife_error(values)
-        if not math.isclose(result.standard_error, error, rel_tol=1e-6, abs_tol=1e-12):
+        if not math.isclose(result.standard_error or 0.0, error, rel_tol=1e-6, abs_tol=1e-12):
             yield f"the standard error of {result.label} is {result.standard_error}, and that of its objects {error}"
-    if result.metric == "mknn" and result.k is not None and not _are_shares(values, result.k):
-        yield f"the values of objects for {result.label} are not shares of {result.k} neighbours"
+        if result.k is not None and not _are_shares(values, result.k):
+            yield f"the values of objects for {result.label} are not shares of {result.k} neighbours"
 
 
 def _are_shares(values: Floats, k: int) -> bool:

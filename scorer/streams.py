@@ -1,4 +1,4 @@
-"""Random streams of a pair: one for each purpose, from nothing but the seed and the pair's digest.
+"""Random streams: one for each purpose, from nothing but the seed and a digest, of the pair or of its objects.
 
 Imports numpy only. Which worker scores a pair, and what it scored before, changes no draw; NumPy may change its
 streams between releases, which is why a score names NumPy's version.
@@ -15,7 +15,7 @@ Purpose = Literal["permutations", "bootstrap"]
 _NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1}
 
 
-def open_stream(purpose: Purpose, seed: int, pair_digest: str) -> np.random.Generator:
-    """The stream of one purpose for one pair, at its start. pair_digest: hexadecimal."""
-    sequence = np.random.SeedSequence([seed, int(pair_digest, 16)], spawn_key=(_NUMBERS[purpose],))
+def open_stream(purpose: Purpose, seed: int, digest: str) -> np.random.Generator:
+    """The stream of one purpose for one pair, or one set of objects, at its start. digest: its own, hexadecimal."""
+    sequence = np.random.SeedSequence([seed, int(digest, 16)], spawn_key=(_NUMBERS[purpose],))
     return np.random.Generator(np.random.PCG64(sequence))

@@ -10,8 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
-from scorer.records import read_score
-from scorer.score_checks import Known, mean_problems, provenance_problems, read_columns, result_problems
+from scorer.records import read_nulls, read_objects, read_score
+from scorer.score_checks import (
+    Known,
+    mean_problems,
+    null_problems,
+    provenance_problems,
+    result_problems,
+    table_problems,
+)
 from shared import keys
 from shared.archive import ArchiveIndex, Entry, part_keys, read_index, read_study, record_keys
 from shared.contracts import Contract, Study
@@ -161,8 +168,9 @@ def _check_scores(archive: ObjectStore, study: Study, manifests: Mapping[str, Kn
     scores = _Tally("scores", "there is one of every pair of the study")
     provenance = _Tally("provenance", "each names the manifests that are here, and their numbers of objects")
     results = _Tally("results", "each metric wanted is there, with a chance and a p-value that can be")
-    tables = _Tally("tables", "each has its SHA-256, and a row for every object")
-    means = _Tally("means", "values and standard errors are those of their tables")
+    tables = _Tally("tables", "each has its SHA-256, and holds what its score says")
+    means = _Tally("means", "values are the means of their objects, for mknn with their standard errors")
+    nulls = _Tally("nulls", "p-values, thresholds and calibrated scores are those of their nulls")
     for a, b in study.pairs:
         spec = study.score(a, b)
         record = scores.read(partial(read_score, archive, spec), f"there is no score of {spec.pair.label}")
@@ -170,10 +178,14 @@ def _check_scores(archive: ObjectStore, study: Study, manifests: Mapping[str, Kn
             continue
         provenance.look(provenance_problems(record, manifests))
         results.look(result_problems(record))
-        columns = tables.read(partial(read_columns, archive, record))
-        if columns is not None:
-            means.look(mean_problems(record, columns))
-    for tally in (scores, provenance, results, tables, means):
+        tables.look(table_problems(record))
+        objects = tables.read(partial(read_objects, archive, record))
+        if objects is not None:
+            means.look(mean_problems(record, objects[1]))
+        null = tables.read(partial(read_nulls, archive, record))
+        if null is not None:
+            nulls.look(null_problems(record, null))
+    for tally in (scores, provenance, results, tables, means, nulls):
         yield tally.end()
 
 

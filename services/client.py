@@ -20,6 +20,7 @@ from shared.errors import ApiUnavailable, BadSetting, BadStudy, Retryable, SameS
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.requests import StudyRequest
 from shared.settings import Settings
+from shared.trends import Trend
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _PAGE = 1000
@@ -173,6 +174,15 @@ class Client:
     def score(self, score: str) -> dict[str, Any]:
         """One score's whole record, with its provenance."""
         return self._json(self._get(f"/v1/scores/{quote(score, safe='')}"))
+
+    def trend(self, study_id: str, metric: str = "mknn", k: int | None = None) -> Trend:
+        """How a metric of a study's crossmodal pairs, of final layers, changes with model size.
+
+        k: the study's first, unless given. Raises ObjectMissing while there is no such score, TooFewSizes when no
+        family has two sizes.
+        """
+        asked = {"metric": metric} if k is None else {"metric": metric, "k": str(k)}
+        return Trend.model_validate(self._json(self._get(_study(study_id, "trend"), **asked)))
 
     def embeddings(self, **filters: str) -> list[dict[str, Any]]:
         """Whole embeddings; filters: dataset, modality, model, family."""

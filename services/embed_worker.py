@@ -69,7 +69,7 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) 
         spec,
         index,
         source=_source(spec.dataset),
-        adapter=_adapter(spec.model),
+        adapter=_adapter(spec.model).at(spec.layer),
         store=store,
         attempt=attempt,
         batch=_settings.batch,

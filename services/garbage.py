@@ -1,8 +1,8 @@
 """What the object store holds that nothing names any more, and its removal.
 
 Garbage is: of a whole embedding, parts that its manifest does not name; of an embedding that only cancelled studies
-want, all parts; of any other unfinished embedding, vectors without a receipt, once they are old; per-object values
-without their score, once nobody works on it; neighbour tables of embeddings that are not whole. Results, failures
+want, all parts; of any other unfinished embedding, vectors without a receipt, once they are old; a score's values
+without their record, once nobody works on it; neighbour tables of embeddings that are not whole. Results, failures
 and studies are never garbage. Keys that are none of ours are left alone.
 """
 
@@ -41,7 +41,7 @@ class Garbage:
             if any(map(keys.is_manifest, inside)):
                 whole.add(keys.embedding_digest(prefix))
             found += self._of_embedding(prefix, inside, given_up)
-        found += self._objects_without_score()
+        found += self._values_without_score()
         found += [key for key in self._store.keys(keys.NEIGHBOURS) if _is_left(key, whole)]
         return sorted(found)
 
@@ -73,7 +73,7 @@ class Garbage:
             return [key for key in found if key in still and self._delete(key, lease)]
 
     def _remove_single(self, key: str) -> list[str]:
-        score = keys.score_of_objects(key)
+        score = keys.score_of_values(key)
         if score is None:  # a neighbour table, which whoever needs it makes again
             self._store.delete(key)
             return [key]
@@ -133,13 +133,13 @@ class Garbage:
             (cancelled if self._ledger.cancelled(study_id) else wanted).update(digests)
         return cancelled - wanted
 
-    def _objects_without_score(self) -> list[str]:
+    def _values_without_score(self) -> list[str]:
         there = list(self._store.keys(keys.SCORES))
         records = {key for key in there if keys.is_score(key)}
         lonely = {
             key: score
             for key in there
-            if (score := keys.score_of_objects(key)) and keys.record_beside(key) not in records
+            if (score := keys.score_of_values(key)) and keys.record_beside(key) not in records
         }
         running = self._board.running(lonely.values())
         return [key for key, score in lonely.items() if score not in running]

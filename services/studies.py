@@ -80,6 +80,7 @@ class Studies:
             title=request.title,
             created_at=_now(),
             metric_versions=versions,
+            layers={row.name: row.choose_layers(request.layers) for row in rows},
         )
         created = self._store.put_if_absent(keys.study(study.id), study.to_json())
         if not created:

@@ -12,10 +12,11 @@ from typing import Any
 import yaml
 
 from services.field_errors import FieldError, InvalidFields, validate
+from services.text_file import read_text
 from shared.errors import BadStudy, one_line
 from shared.requests import StudyRequest
 
-_MOST_BYTES = 256 * 1024
+_MOST_KIB = 256
 _TEXT = "tag:yaml.org,2002:str"
 
 
@@ -25,7 +26,7 @@ def read_study_file(path: str | os.PathLike[str]) -> StudyRequest:
     Raises BadStudy, naming line and field.
     """
     file = Path(path)
-    text = _read_text(file)
+    text = read_text(file, BadStudy, "a study in YAML", _MOST_KIB)
     try:
         root, data = _parse(text)
     except yaml.MarkedYAMLError as error:
@@ -40,21 +41,6 @@ def read_study_file(path: str | os.PathLike[str]) -> StudyRequest:
         return _with_absolute_folders(validate(StudyRequest, data), file)
     except InvalidFields as error:
         raise error.as_error(BadStudy, f"{file.name}:{_line_of(root, error.fields[0])}: ") from error
-
-
-def _read_text(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BadStudy(f"{one_line(file)[-200:]} cannot be read: {reason}", "a study file") from error
-    if len(raw) > _MOST_BYTES:
-        raise BadStudy(f"{file.name} is larger than {_MOST_BYTES // 1024} KiB", "a study file")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadStudy(f"{file.name} is not UTF-8 text (byte {error.start})", "a study in YAML") from error
 
 
 class _Loader(yaml.SafeLoader):

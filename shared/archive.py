@@ -61,8 +61,7 @@ def record_keys(study: Study) -> Iterator[str]:
     yield from map(keys.manifest, study.embeddings)
     for a, b in study.pairs:
         spec = study.score(a, b)
-        yield keys.score(spec)
-        yield keys.score_objects(spec)
+        yield from (keys.score(spec), keys.score_objects(spec), keys.score_nulls(spec))
 
 
 def part_keys(spec: EmbeddingSpec, manifest: Manifest) -> list[str]:

@@ -25,6 +25,7 @@ SameSkyError
     |   +-- NotFinite            NaN or infinity where a number was promised
     |   +-- ZeroVector           a vector without a direction
     |   +-- TooFewObjects        k >= n, or too few objects for a metric
+    |   +-- TooFewSizes          no family with two sizes, so no trend
     |   +-- AlreadyOver          asked to stop what has ended
     +-- ObjectMissing        no object at this key
     +-- Corrupt              what was stored is not what was written
@@ -166,6 +167,10 @@ class ZeroVector(BadInput):
 
 class TooFewObjects(BadInput):
     """k >= n, or too few objects for a metric."""
+
+
+class TooFewSizes(BadInput):
+    """No family with two sizes, so no trend."""
 
 
 class AlreadyOver(BadInput):

@@ -76,6 +76,11 @@ def score_objects(spec: ScoreSpec) -> str:
     return f"{pair_prefix(spec.pair)}{spec.digest}.objects.parquet"
 
 
+def score_nulls(spec: ScoreSpec) -> str:
+    """What one score's metrics were under each relabelling, written before its record."""
+    return f"{pair_prefix(spec.pair)}{spec.digest}.nulls.parquet"
+
+
 def study(study_id: str) -> str:
     """A study as accepted."""
     return f"{STUDIES}{check_digest(study_id)}.json"
@@ -137,15 +142,15 @@ def embedding_of_neighbours(key: str) -> str | None:
     return found[1] if found else None
 
 
-def score_of_objects(key: str) -> str | None:
-    """The digest of the score whose per-object values are at `key`; None when `key` is of something else."""
-    found = re.search(r"/([0-9a-f]{32})\.objects\.parquet$", key)
+def score_of_values(key: str) -> str | None:
+    """The digest of the score whose values, per object or per relabelling, are at `key`; None for something else."""
+    found = re.search(r"/([0-9a-f]{32})\.(?:objects|nulls)\.parquet$", key)
     return found[1] if found else None
 
 
-def record_beside(objects_key: str) -> str:
-    """The key of the score whose per-object values are at `objects_key`."""
-    return objects_key.removesuffix(".objects.parquet") + ".json"
+def record_beside(values_key: str) -> str:
+    """The key of the score whose values, per object or per relabelling, are at `values_key`."""
+    return re.sub(r"\.(?:objects|nulls)\.parquet$", ".json", values_key)
 
 
 def of_dataset(room: str, dataset: str | None) -> str:

@@ -157,6 +157,8 @@ class ScoreRecord(Contract):
 
     results: of each metric, and of each k where it counts neighbours. per_object: key of the Parquet table (object_id,
     and a column for each result that is a mean over objects, `mknn@10`) of per-object values, with its SHA-256.
+    nulls: key of the table (result, null) of each result's values under relabelling, with its SHA-256. The relabellings
+    follow from seed and objects alone, so that they are the same for all pairs of the same objects.
     """
 
     version: Literal[1] = 1
@@ -167,6 +169,8 @@ class ScoreRecord(Contract):
     results: tuple[MetricResult, ...]
     per_object: str
     per_object_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    nulls: str = ""
+    nulls_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     provenance: Provenance
     history: tuple[Transition, ...] = ()
 

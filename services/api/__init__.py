@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from services.api import archive, catalogue, garbage, health, index, metrics, scores, studies
+from services.api import archive, catalogue, garbage, health, index, metrics, results, scores, studies
 from services.api.access import Access, guard
 from services.api.endpoint import mount
 from services.api.errors import describe_errors
@@ -21,6 +21,7 @@ from shared.settings import Settings
 
 _ENDPOINTS = (
     *studies.ENDPOINTS,
+    *results.ENDPOINTS,
     *archive.ENDPOINTS,
     *scores.ENDPOINTS,
     *catalogue.ENDPOINTS,

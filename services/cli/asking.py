@@ -75,7 +75,7 @@ def status(context: typer.Context, study_id: StudyArgument = None, follow: Watch
     """Show how far a study is; the newest, unless named. Exit status 1 when something in it failed."""
     console = Console()
     with Client(context.obj) as client:
-        progress = client.status(study_id) if study_id else _newest(client)
+        progress = client.status(study_id) if study_id else newest(client)
         if follow and not progress.state.final:
             progress = watch(client, progress.id, console)
         else:
@@ -83,11 +83,12 @@ def status(context: typer.Context, study_id: StudyArgument = None, follow: Watch
         _end(client, progress, console)
 
 
-def _newest(client: Client) -> StudyProgress:
-    newest = client.studies(1)
-    if not newest:
+def newest(client: Client) -> StudyProgress:
+    """The newest study. Raises ObjectMissing."""
+    found = client.studies(1)
+    if not found:
         raise ObjectMissing("there is no study yet", "", "submit one with `samesky submit STUDY.yaml`")
-    return newest[0]
+    return found[0]
 
 
 def _end(client: Client, progress: StudyProgress, console: Console) -> None:

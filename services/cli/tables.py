@@ -43,12 +43,12 @@ def score_table(rows: Sequence[Row]) -> Group:
         heading = _heading(row)
         if heading not in tables:
             tables[heading] = _empty_score_table(heading)
-        _add(tables[heading], *_cells(row))
+        add_row(tables[heading], *_cells(row))
     return Group(*tables.values()) if tables else Group("no score yet")
 
 
 def _empty_score_table(heading: str) -> Table:
-    table = _table(heading)
+    table = plain_table(heading)
     for name in ("modality", "model"):
         table.add_column(name, overflow="fold")
     for name in ("value", "chance", "calib.", "p", "interval", "n"):
@@ -98,20 +98,20 @@ def _sides(left: str, right: str) -> str:
 
 def study_table(studies: Iterable[StudyProgress]) -> Table:
     """Studies with their states."""
-    table = _table(None)
+    table = plain_table(None)
     table.add_column("study", no_wrap=True)
     table.add_column("title", overflow="fold")
     table.add_column("state", no_wrap=True)
     table.add_column("scores", justify="right", no_wrap=True)
     for study in studies:
         title = f"{study.title} (simulated)" if study.simulated else study.title
-        _add(table, study.id, title.strip(), coloured(study.state), _of(study.pairs))
+        add_row(table, study.id, title.strip(), coloured(study.state), _of(study.pairs))
     return table
 
 
 def job_table(jobs: Iterable[JobProgress]) -> Table:
     """Jobs with rows done, objects left out and values mended, by reason."""
-    table = _table(None)
+    table = plain_table(None)
     table.add_column("embedding", overflow="fold")
     table.add_column("state", no_wrap=True)
     table.add_column("rows", justify="right", no_wrap=True)
@@ -119,7 +119,7 @@ def job_table(jobs: Iterable[JobProgress]) -> Table:
     table.add_column("mended", overflow="fold")
     for job in jobs:
         rows = f"{job.rows_done} of {job.rows}"
-        _add(table, job.label, coloured(job.state), rows, _by_reason(job.dropped), _by_reason(job.repaired))
+        add_row(table, job.label, coloured(job.state), rows, _by_reason(job.dropped), _by_reason(job.repaired))
     return table
 
 
@@ -129,38 +129,40 @@ def _by_reason(counts: Mapping[str, int]) -> str:
 
 def history_table(transitions: Iterable[Transition]) -> Table:
     """Changes of state, oldest first."""
-    table = _table(None)
+    table = plain_table(None)
     for name in ("when", "state"):
         table.add_column(name, no_wrap=True)
     for name in ("step", "worker", "why"):
         table.add_column(name, overflow="fold")
     for transition in transitions:
-        _add(table, transition.at[:23], coloured(transition.state), transition.step, transition.worker, transition.why)
+        add_row(
+            table, transition.at[:23], coloured(transition.state), transition.step, transition.worker, transition.why
+        )
     return table
 
 
 def model_table(rows: Iterable[Row]) -> Table:
     """Models, family by family."""
-    table = _table(None)
+    table = plain_table(None)
     for name in ("model", "family"):
         table.add_column(name, no_wrap=True)
     table.add_column("parameters", justify="right", no_wrap=True)
     table.add_column("takes", no_wrap=True)
     table.add_column("checkpoint", overflow="fold")
     for row in rows:
-        _add(table, row["name"], row["family"], f"{row['parameters']:g} M", row["takes"], row["checkpoint"])
+        add_row(table, row["name"], row["family"], f"{row['parameters']:g} M", row["takes"], row["checkpoint"])
     return table
 
 
 def dataset_table(rows: Iterable[Row]) -> Table:
     """Datasets with their modalities."""
-    table = _table(None)
+    table = plain_table(None)
     table.add_column("dataset", no_wrap=True)
     table.add_column("modalities", overflow="fold")
     table.add_column("what it is", overflow="fold")
     for row in rows:
         title = f"{row['title']} (simulated)" if row["simulated"] else row["title"]
-        _add(table, row["name"], ", ".join(modality["name"] for modality in row["modalities"]), title)
+        add_row(table, row["name"], ", ".join(modality["name"] for modality in row["modalities"]), title)
     return table
 
 
@@ -195,12 +197,13 @@ def _of(states: Mapping[State, int]) -> str:
     return f"{states.get(State.DONE, 0)} of {sum(states.values())}"
 
 
-def _add(table: Table, *cells: str | Text) -> None:
+def add_row(table: Table, *cells: str | Text) -> None:
     """Add a row of plain text: brackets in a name or a title are only brackets, never rich's markup."""
     table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
-def _table(title: str | None) -> Table:
+def plain_table(title: str | None) -> Table:
+    """An empty table as all of ours look."""
     return Table(
         title=None if title is None else escape(title),
         title_justify="left",

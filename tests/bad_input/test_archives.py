@@ -63,6 +63,7 @@ class Altered:
             "manifest": keys.manifest(study.embeddings[0]),
             "score": keys.score(study.scores()[0]),
             "table": keys.score_objects(study.scores()[0]),
+            "nulls": keys.score_nulls(study.scores()[0]),
             "part": next(key for key in held if "/attempts/" in key),
             "index": INDEX,
         }
@@ -79,10 +80,11 @@ class Altered:
         change(record)
         self.set(kind, json.dumps(record).encode())
 
-    def set_table(self, data: bytes) -> None:
+    def set_table(self, data: bytes, kind: str = "table") -> None:
         """Another table for the first score, which names it."""
-        self.set("table", data)
-        self.edit("score", lambda record: record.update(per_object_sha256=sha256_of(data)))
+        named = {"table": "per_object_sha256", "nulls": "nulls_sha256"}[kind]
+        self.set(kind, data)
+        self.edit("score", lambda record: record.update({named: sha256_of(data)}))
 
     def set_part(self, vectors: Vectors) -> None:
         """Another first part for the first embedding, named by its manifest, which every score of it names."""
@@ -124,8 +126,8 @@ def test_a_good_archive_passes_every_check(good: bytes, scored: Scored, tmp_path
     with ZipStore(tmp_path / "study.zip") as archive:
         looked_at = {check.name: check.looked_at for check in verify(archive, threads=1)}
     assert looked_at == {
-        "index": 1, "entries": 25, "study": 1, "manifests": 4, "keys": 25, "scores": 4, "provenance": 4, "results": 4,
-        "tables": 4, "means": 4, "vectors": 4, "anew": 4,
+        "index": 1, "entries": 29, "study": 1, "manifests": 4, "keys": 29, "scores": 4, "provenance": 4, "results": 4,
+        "tables": 12, "means": 4, "nulls": 4, "vectors": 4, "anew": 4,
     }  # fmt: skip
 
 
@@ -139,7 +141,7 @@ def flipped(data: bytes) -> bytes:
     return bytes(changed)
 
 
-ENTRIES = ["study", "manifest", "score", "table", "part", "index"]
+ENTRIES = ["study", "manifest", "score", "table", "nulls", "part", "index"]
 
 
 @pytest.mark.parametrize("kind", ENTRIES)
@@ -199,11 +201,14 @@ def swap(kind: str) -> Alteration:
     """Another record of the same kind in its place."""
 
     def act(altered: Altered) -> bytes:
-        specs = {"manifest": altered.study.embeddings, "score": altered.study.scores(), "table": altered.study.scores()}
-        key_of: Callable[[Any], str] = {
-            "manifest": keys.manifest, "score": keys.score, "table": keys.score_objects
-        }[kind]  # fmt: skip
-        altered.set(kind, altered.held[key_of(specs[kind][1])])
+        embedding, score = altered.study.embeddings[1], altered.study.scores()[1]
+        others = {
+            "manifest": keys.manifest(embedding),
+            "score": keys.score(score),
+            "table": keys.score_objects(score),
+            "nulls": keys.score_nulls(score),
+        }
+        altered.set(kind, altered.held[others[kind]])
         return altered.seal()
 
     return act
@@ -222,14 +227,23 @@ def result(**numbers: object) -> Alteration:
     return edit("score", lambda record: record["results"][0].update(numbers))
 
 
-def table(change: Callable[[pa.Table], pa.Table]) -> Alteration:
+def table(change: Callable[[pa.Table], pa.Table], kind: str = "table") -> Alteration:
     def act(altered: Altered) -> bytes:
         sink = pa.BufferOutputStream()
-        pq.write_table(change(pq.read_table(pa.BufferReader(altered.get("table")))), sink)
-        altered.set_table(sink.getvalue().to_pybytes())
+        pq.write_table(change(pq.read_table(pa.BufferReader(altered.get(kind)))), sink)
+        altered.set_table(sink.getvalue().to_pybytes(), kind)
         return altered.seal()
 
     return act
+
+
+def null(change: Callable[[list[list[Any]]], list[list[Any]]]) -> Alteration:
+    """A table of nulls with other values."""
+
+    def act(held: pa.Table) -> pa.Table:
+        return held.set_column(1, "null", pa.array(change(held.column("null").to_pylist()), pa.list_(pa.float64())))
+
+    return table(act, "nulls")
 
 
 def column(name: str, change: Callable[[list[Any]], list[Any]], kind: pa.DataType | None = None) -> Alteration:
@@ -326,24 +340,38 @@ NAMED: list[tuple[str, Alteration, str, str]] = [
     ("an interval that ends early", result(interval=TURNED), "results", "of mknn@3 ends at 0.1, before 0.2"),
     ("a value edited", result(value=0.9), "means", "mknn@3 is 0.9, and the mean of its objects"),
     ("a standard error edited", result(standard_error=0.001), "means", "the standard error of mknn@3 is 0.001"),
-    ("no table", drop("table", say=True), "tables", "there is no object at scores/sky/"),
-    ("the table of another score", swap("table"), "tables", "and its score names"),
+    ("no table", drop("table", say=True), "tables", ".objects.parquet is missing"),
+    ("the table of another score", swap("table"), "tables", ".objects.parquet is not what was written"),
     ("a table elsewhere", edit("score", lambda it: it.update(per_object="x/y")), "tables", "names 'x/y', and not"),
-    ("a table without a hash", edit("score", lambda it: it.update(per_object_sha256="")), "tables", "names none"),
+    ("a table nowhere", edit("score", lambda it: it.update(per_object="")), "tables", "names '', and not its table"),
+    ("a table without a hash", edit("score", lambda it: it.update(per_object_sha256="")), "tables", "not what was"),
     ("half a table", cut_table, "tables", "it cannot be read"),
-    ("a table of fewer objects", table(lambda held: held.slice(1)), "tables", "39 rows; expected 40"),
+    ("a table of fewer objects", table(lambda held: held.slice(1)), "tables", "is not a score's table: 39 rows"),
     ("a table of an object twice", column("object_id", lambda it: [it[1], *it[1:]]), "tables", "40 rows of 39 objects"),
     ("a table without ids", table(lambda held: held.drop_columns(["object_id"])), "tables", "columns mknn@3: double"),
     ("a table of words", column("mknn@3", lambda it: [*map(str, it)], pa.string()), "tables", "mknn@3: string"),
     ("a table with an empty cell", column("mknn@3", lambda it: [None, *it[1:]]), "tables", "empty cells"),
     ("a table with an empty id", column("object_id", lambda it: [None, *it[1:]]), "tables", "empty cells"),
-    ("a table with a column more", column("cka", lambda it: it), "tables", "of which there is no result"),
+    ("a table with a column more", column("cka", lambda it: it), "tables", "values of 'cka'"),
     ("a table with a column less", table(lambda held: held.drop_columns(["mknn@3"])), "means", "no values of objects"),
-    ("a table with an endless id", column("object_id", lambda it: ["x" * 10**7, *it[1:]]), "tables", "bytes for 40"),
+    ("a table with an endless id", column("object_id", lambda it: ["x" * 10**7, *it[1:]]), "tables", "bytes of cells"),
     ("a table with a long id", column("object_id", lambda it: ["x" * 300, *it[1:]]), "tables", "of 300 characters"),
     ("objects above what can be", column("mknn@3", lambda it: [v + 1 for v in it]), "means", "not shares of 3"),
     ("objects between the shares", column("mknn@3", lambda it: [0.1] * 40), "means", "not shares of 3"),
     ("objects without a number", column("mknn@3", lambda it: [float("nan")] * 40), "means", "its objects nan"),
+    ("no nulls", drop("nulls", say=True), "tables", ".nulls.parquet is missing"),
+    ("nulls of another score", swap("nulls"), "tables", ".nulls.parquet is not what was written"),
+    ("nulls elsewhere", edit("score", lambda it: it.update(nulls="x/y")), "tables", "names 'x/y', and not its table"),
+    ("nulls of fewer relabellings", null(lambda it: [one[1:] for one in it]), "tables", "98 values of mknn@3 under re"),
+    ("nulls with an empty cell", null(lambda it: [[None, *one[1:]] for one in it]), "tables", "empty cells"),
+    ("nulls of one result", table(lambda held: held.slice(1), "nulls"), "nulls", "no values under relabelling"),
+    ("nulls of a result twice", table(lambda it: pa.concat_tables([it, it]), "nulls"), "tables", "of 4 results"),
+    ("nulls of other columns", table(lambda it: it.drop_columns(["null"]), "nulls"), "tables", "columns result"),
+    ("nulls that are all small", null(lambda it: [[0.0] * 99] * 2), "nulls", "the threshold of mknn@3 is"),
+    ("a p-value of another rank", result(p_value=0.5), "nulls", "the p-value of mknn@3 is 0.5, and by its null 0.01"),
+    ("a threshold edited", result(threshold=0.01), "nulls", "the threshold of mknn@3 is 0.01, and by its null"),
+    ("a calibrated score edited", result(calibrated=0.99), "nulls", "the calibrated score of mknn@3 is 0.99, and by"),
+    ("fewer permutations", result(permutations=9), "tables", "99 values of mknn@3 under relabelling"),
     ("no part", drop("part", say=True), "vectors", "is not in the store"),
     ("another part", change_part, "vectors", "bytes of SHA-256"),
     ("a part with the next one's objects", repeat_objects, "vectors", "stands twice"),
@@ -359,12 +387,10 @@ def test_an_alteration_is_named(altered: Altered, tmp_path: Path, alter: Alterat
 
 WIDER = {"low": 0.1, "high": 0.9, "confidence": 0.95}
 UNSEEN: list[tuple[str, Alteration, str]] = [
-    ("a threshold edited", result(threshold=0.01), "threshold of mknn@3 was 0.01, is "),
-    ("a p-value of another rank", result(p_value=0.5), "p_value of mknn@3 was 0.5, is 0.01"),
     ("an interval edited", result(interval=WIDER), "low of mknn@3 was 0.1, is "),
     ("a null edited", result(null_std=0.5), "null_std of mknn@3 was 0.5, is "),
     ("a number of its own", result(details={"x": 1.0}), "x of mknn@3 was 1, is not given"),
-    ("fewer permutations", result(permutations=9, p_value=0.1), "permutations of mknn@3 was 9, is 99"),
+    ("another standard error's confidence", result(interval={**WIDER, "high": 0.95}), "high of mknn@3 was 0.95, is "),
 ]  # fmt: skip
 
 
@@ -381,6 +407,7 @@ def test_what_agrees_with_itself_is_found_by_scoring_anew(
 
 def test_another_value_with_all_its_objects_is_found_by_scoring_anew(altered: Altered, tmp_path: Path) -> None:
     altered.set_table(altered.held[keys.score_objects(altered.study.scores()[1])])
+    altered.set_table(altered.held[keys.score_nulls(altered.study.scores()[1])], "nulls")
     other = json.loads(altered.held[keys.score(altered.study.scores()[1])])
     altered.edit("score", lambda record: record.update(results=other["results"]))
     data = altered.seal()
@@ -416,16 +443,16 @@ def test_any_flipped_bit_is_named_or_changes_nothing_that_is_held(
 
 
 @SLOW
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@given(kind=st.sampled_from(["table", "nulls"]), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_any_flipped_bit_of_a_table_that_its_score_names_is_told_in_words(
-    good: bytes, scored: Scored, tmp_path_factory: pytest.TempPathFactory, place: float, bit: int
+    good: bytes, scored: Scored, tmp_path_factory: pytest.TempPathFactory, kind: str, place: float, bit: int
 ) -> None:
     altered = Altered(unpack(good), scored[1])
-    table = bytearray(altered.get("table"))
+    table = bytearray(altered.get(kind))
     table[int(place * len(table))] ^= 1 << bit
-    altered.set_table(bytes(table))
+    altered.set_table(bytes(table), kind)
     found = failures(altered.seal(), tmp_path_factory.mktemp("flipped"))
-    assert found.keys() <= {"tables", "means"}
+    assert found.keys() <= {"tables", "means", "nulls"}
 
 
 @SLOW

@@ -113,7 +113,7 @@ def test_vectors_that_are_not_the_undisturbed_ones_are_caught(history: History, 
 def test_a_score_that_differs_is_caught(history: History, field: str) -> None:
     def change(data: bytes) -> bytes:
         plain = json.loads(data)
-        plain["metrics"]["mknn"][field] *= 0.999
+        plain["results"][0][field] *= 0.999
         return json.dumps(plain).encode()
 
     history.rewrite(keys.score(history.score), change)
@@ -140,8 +140,9 @@ def test_a_score_of_another_manifest_is_caught(history: History) -> None:
     assert history.checks() == {"provenance"}
 
 
-def test_values_per_object_that_differ_are_caught(history: History) -> None:
-    history.rewrite(keys.score_objects(history.score), lambda data: data + b" ")
+@pytest.mark.parametrize("of", [keys.score_objects, keys.score_nulls])
+def test_values_that_differ_are_caught(history: History, of: Callable[[ScoreSpec], str]) -> None:
+    history.rewrite(of(history.score), lambda data: data + b" ")
     assert history.checks() == {"scores"}
 
 

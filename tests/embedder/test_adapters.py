@@ -255,3 +255,73 @@ def test_the_device_is_chosen_by_name() -> None:
     for wrong in ("gpu", "cuda:99"):
         with pytest.raises(BadSetting, match=f"SAMESKY_DEVICE='{wrong}'"):
             choose_device(wrong, 1)
+
+
+def test_a_block_is_what_the_network_computes_on_its_way(settings: Settings, pictures: Pictures) -> None:
+    adapter = load("efficientnet-lite0", settings)
+    seen: dict[int, torch.Tensor] = {}
+    for number in (0, 7, 15):
+        adapter._network._blocks[number].register_forward_hook(  # type: ignore[attr-defined]
+            lambda module, given, features, number=number: seen.update({number: features.mean(dim=(2, 3))})
+        )
+    inputs = [adapter.prepare(picture) for picture in pictures]
+    final = adapter.encode(inputs)
+    for number, expected in dict(seen).items():
+        block = adapter.at(f"block-{number:02d}")
+        found = block.encode(inputs)
+        assert found.shape == (len(pictures), block.dimension)
+        np.testing.assert_array_equal(found, expected.numpy())
+    np.testing.assert_array_equal(adapter.at("final").encode(inputs), final)
+    with pytest.raises(CheckpointUnavailable, match="it has 16 blocks"):
+        adapter.at("block-16")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_block_is_pooled_as_the_last_one(name: str, settings: Settings, tmp_path: Path, pictures: Pictures) -> None:
+    import transformers
+
+    folder = save_tiny(name, tmp_path / "hub")
+    adapter = load(name, settings)
+    inputs = [adapter.prepare(picture) for picture in pictures]
+    network = getattr(transformers, TINY[name][1]).from_pretrained(folder).eval()
+    blocks = 4 if name.startswith("convnext") else 2
+    with torch.inference_mode():
+        states = network(pixel_values=torch.from_numpy(np.stack(inputs)), output_hidden_states=True).hidden_states
+    assert len(states) == blocks + 1
+    pool = {
+        "vit-base": lambda state: state[:, 1:].mean(1),
+        "dinov2-small": lambda state: state[:, 0],
+        "convnextv2-nano": lambda state: state.mean((2, 3)),
+        "ijepa-huge": lambda state: state.mean(1),
+    }[name]
+    for number in range(blocks):
+        block = adapter.at(f"block-{number:02d}")
+        found = block.encode(inputs)
+        assert found.shape == (len(pictures), block.dimension)
+        assert np.abs(found - pool(states[number + 1]).numpy()).max() < 1e-5
+        alone = np.concatenate([block.encode([one]) for one in inputs])
+        assert np.abs(alone - found).max() < 1e-5
+    with pytest.raises(CheckpointUnavailable, match=f"it has {blocks} blocks"):
+        adapter.at(f"block-{blocks:02d}")
+
+
+def test_each_layer_of_a_fake_is_another(settings: Settings, pictures: Pictures) -> None:
+    adapter = load("fake-small", settings)
+    inputs = [adapter.prepare(picture) for picture in pictures]
+    first, second, final = (adapter.at(layer).encode(inputs) for layer in find_model("fake-small").layers)
+    assert not np.allclose(first, second)
+    np.testing.assert_array_equal(final, adapter.encode(inputs))
+
+
+def test_layers_are_named_first_to_last() -> None:
+    row = find_model("vit-base")
+    assert row.layers == (*(f"block-{number:02d}" for number in range(12)), "final")
+    assert row.choose_layers(["final", "block-03"]) == ("block-03", "final")
+    assert row.choose_layers(["all", "final"]) == row.layers
+    with pytest.raises(UnknownName, match="block-12"):
+        row.choose_layers(["block-12"])
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
+def test_rows_count_the_blocks_of_their_networks(name: str, settings: Settings) -> None:
+    assert len(load(name, settings)._network._blocks) == find_model(name).blocks  # type: ignore[attr-defined]

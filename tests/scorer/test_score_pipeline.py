@@ -16,6 +16,7 @@ from scorer.comparison import Neighbours
 from scorer.neighbour_cache import Origin, write_table
 from scorer.neighbours import SEARCH_VERSION
 from scorer.pipeline import score
+from scorer.records import read_nulls, read_objects
 from shared import keys
 from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec, Scoring
 from shared.embeddings import read_manifest_with_hash
@@ -314,3 +315,45 @@ def test_a_stalled_worker_leaves_its_successors_values(stored: Stored) -> None:
     with pytest.raises(LeaseLost):
         score(stored.spec, store=stored.store, threads=1, attempt=Attempt(name="a1", worker="w"), before_commit=check)
     assert stored.store.get(keys.score_objects(stored.spec)) == b"the successor's"
+
+
+def test_a_score_leaves_its_null_and_pairs_of_the_same_objects_share_their_relabellings(
+    make_spec: Maker, store_embedding: Keeper, stored: Stored
+) -> None:
+    third = make_spec("legacysurvey")
+    store_embedding(stored.store, third, stored.seen_by_jwst)  # the very vectors of jwst, under another name
+    record, twin = stored.score(), stored.score(ScoreSpec(pair=PairSpec(left=stored.hsc, right=third), scoring=SCORING))
+    null = read_nulls(stored.store, record)["mknn@10"]
+    result = record.results[0]
+    assert result.permutations == len(null) == 199
+    assert result.p_value == (1 + (null >= result.value).sum()) / 200
+    assert result.threshold in (*null, result.value)
+    np.testing.assert_array_equal(read_nulls(stored.store, twin)["mknn@10"], null)
+
+
+def test_several_k_come_from_one_search(stored: Stored) -> None:
+    scoring = SCORING.model_copy(update={"k": (10, 3, 25)})
+    record = stored.score(ScoreSpec(pair=stored.spec.pair, scoring=scoring))
+    assert [result.label for result in record.results] == ["mknn@10", "mknn@3", "mknn@25"]
+    assert {key.split("/")[-2] for key in stored.left(keys.NEIGHBOURS)} == {"k25"}
+    for result in record.results:
+        _, expected = _brute_force_mknn(stored.seen_by_hsc, stored.seen_by_jwst, result.k or 0)
+        assert result.value == pytest.approx(expected.mean(), abs=1e-9)
+        assert result.chance == pytest.approx((result.k or 0) / 159)
+    assert record.result("mknn") == record.results[0]
+    assert record.result("mknn", 25) == record.results[2]
+    assert record.result("mknn", 7) is record.result("cka") is None
+    ids, values = read_objects(stored.store, record)
+    assert len(ids) == 160
+    assert {name: column.mean() for name, column in values.items()} == pytest.approx(
+        {result.label: result.value for result in record.results}
+    )
+
+
+@pytest.mark.parametrize("of", ["per_object", "nulls"])
+def test_altered_values_are_not_believed(stored: Stored, of: str) -> None:
+    record = stored.score()
+    key = getattr(record, of)
+    stored.store.put(key, stored.store.get(key) + b" ")
+    with pytest.raises(AlteredPart, match="not what was written"):
+        (read_objects if of == "per_object" else read_nulls)(stored.store, record)

@@ -14,6 +14,7 @@ import pytest
         ("scorer.pipeline", ("torch", "transformers", "celery", "flask", "matplotlib")),
         ("scorer.ready, scorer.metrics", ("torch", "faiss", "scipy", "celery", "flask", "matplotlib")),
         ("scorer.figures", ("torch", "faiss", "celery", "flask", "matplotlib.pyplot")),
+        ("scorer.trends", ("torch", "faiss", "celery", "flask", "matplotlib", "scipy.stats")),
     ],
 )
 def test_a_fresh_interpreter_stays_light(module: str, heavy: tuple[str, ...]) -> None:

@@ -87,13 +87,14 @@ def test_pieces_are_no_larger_than_what_is_stored(scored: Scored) -> None:
     store, study = scored
     pieces = list(write_archive(store, study, vectors=True))
     most = max(len(store.get(key)) for key in store.keys(""))
-    assert len(pieces) == 1 + 4 * (1 + 3) + 2 * 4 + 1
+    assert len(pieces) == 1 + 4 * (1 + 3) + 3 * 4 + 1
     assert max(map(len, pieces[:-1])) < most + 300
 
 
 def test_what_is_missing_is_said(scored: Scored, scored_copy: MemoryStore) -> None:
     _, study = scored
-    gone = [keys.manifest(study.embeddings[1]), keys.score(study.scores()[2]), keys.score_objects(study.scores()[2])]
+    score = study.scores()[2]
+    gone = [keys.manifest(study.embeddings[1]), keys.score(score), keys.score_objects(score), keys.score_nulls(score)]
     for key in gone:
         scored_copy.delete(key)
     held = unpack(write_archive(scored_copy, study, vectors=True))

@@ -43,6 +43,7 @@ def test_every_key_is_fit_for_every_store(make_spec: SpecMaker) -> None:
         keys.neighbours(left.digest, right.digest, 1000),
         keys.score(score),
         keys.score_objects(score),
+        keys.score_nulls(score),
         keys.ending(keys.study_endings(), score.digest, 3, "cancelled"),
         keys.study("0" * 32),
     ):

@@ -20,7 +20,12 @@ SIZES = {"small": 22.0, "base": 86.0, "large": 300.0}
 def plan(make_spec: SpecMaker) -> Plan:
     """Plan a study of dinov2 in these sizes and of one vit, on hsc, jwst and a desi spectrum."""
 
-    def make(*policies: PairPolicy, sizes: tuple[str, ...] = ("large", "small", "base"), k: int = 10) -> Study:
+    def make(
+        *policies: PairPolicy,
+        sizes: tuple[str, ...] = ("large", "small", "base"),
+        k: int = 10,
+        layers: dict[str, tuple[str, ...]] | None = None,
+    ) -> Study:
         base = make_spec()
         modalities = [
             base.modality,
@@ -32,7 +37,7 @@ def plan(make_spec: SpecMaker) -> Plan:
             for size in sizes
         ]
         models.append(base.model.model_copy(update={"name": "vit-base", "family": "vit", "parameters": 86.0}))
-        return expand([(base.dataset, modalities)], models, policies, Scoring(k=k), created_at="now")
+        return expand([(base.dataset, modalities)], models, policies, Scoring(k=k), created_at="now", layers=layers)
 
     return make
 
@@ -142,3 +147,12 @@ def test_more_embeddings_than_a_study_may_have_are_refused_before_they_are_built
     datasets = [(spec.dataset, modalities)]
     with pytest.raises(BadStudy, match=r"a study of 10,010 embeddings; expected at most 10,000 embeddings"):
         expand(datasets, [spec.model] * 1001, ["crossmodal"], Scoring(), created_at="now")
+
+
+def test_layers_are_compared_each_with_each_over_modalities_and_leave_the_size_steps_alone(plan: Plan) -> None:
+    layers = {"vit-base": ("block-03", "final")}
+    study = plan("crossmodal", "intramodal", sizes=("small", "base"), layers=layers)
+    assert sum(spec.layer == "block-03" for spec in study.embeddings) == 2
+    vit = {label for label in _labels(study) if "vit" in label}
+    assert vit == {f"hsc/vit-base{a}|jwst/vit-base{b}" for a in ("", "/block-03") for b in ("", "/block-03")}
+    assert {label for label in _labels(study) if "dinov2-base|hsc" in label} == {"hsc/dinov2-base|hsc/dinov2-small"}
