@@ -6,10 +6,9 @@ the study's order, carry no time of their own, and are not compressed, so that n
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
+from zlib import crc32
 
 from pydantic import Field
 
@@ -22,11 +21,11 @@ from shared.packages import package_versions
 from shared.plain_json import load_json
 from shared.records import parse_record, read_bytes, read_record, sha256_of
 from shared.store import ObjectStore
+from shared.zip_writing import ZipWriter
 
 MEDIA = "application/zip"
-_NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can tell
+_PIECE_BYTES = 1 << 20
 Record = TypeVar("Record", bound=Contract)
-_UNIX, _PLAIN_FILE = 3, 0o100644 << 16
 
 
 class Entry(Contract):
@@ -70,7 +69,7 @@ def part_keys(spec: EmbeddingSpec, manifest: Manifest) -> list[str]:
 
 
 def write_archive(store: ObjectStore, study: Study, *, vectors: bool = False) -> Iterator[bytes]:
-    """The archive of a study as it stands, in pieces, of which the largest is one stored object.
+    """The archive of a study as it stands, in pieces, of which the largest is one stored object or the directory.
 
     Reads what the study names and nothing else, one object at a time. What is not there is said in the index; what
     cannot be read as a record goes in as it is, for whoever verifies the archive to find. vectors: put the parts of the
@@ -79,14 +78,12 @@ def write_archive(store: ObjectStore, study: Study, *, vectors: bool = False) ->
     packing = _Packing(store)
     manifests = {keys.manifest(spec): spec for spec in study.embeddings}
     for key in record_keys(study):
-        data = packing.add(key)
-        yield packing.take()
-        if vectors and data is not None and key in manifests:
-            for part in _parts_named(data, manifests[key]):
-                packing.add(part)
-                yield packing.take()
-    packing.close(study, vectors=vectors)
-    yield packing.take()
+        added = packing.add(key)
+        yield from added or ()
+        if vectors and added and key in manifests:
+            for part in _parts_named(added[1], manifests[key]):
+                yield from packing.add(part) or ()
+    yield from packing.end(study, vectors=vectors)
 
 
 def _parts_named(data: bytes, spec: EmbeddingSpec) -> list[str]:
@@ -103,14 +100,7 @@ def read_index(archive: ObjectStore) -> ArchiveIndex:
 
 def read_study(archive: ObjectStore, study_id: str) -> Study:
     """The study as it was accepted. Raises BadArchive when it is not there, or its digest is not its id."""
-    try:
-        study = read_record(archive, keys.study(study_id), Study)
-    except BadRecord as error:
-        raise BadArchive(error.wrong, "the study as it was accepted", "export it anew") from error
-    if study is None:
-        raise BadArchive(
-            f"there is no {keys.study(study_id)} in it", "the study that its index names", "export it anew"
-        )
+    study = _read(archive, keys.study(study_id), Study, "the study as it was accepted")
     if study.id != study_id:
         raise BadArchive(
             f"the study in it has the digest {study.id}, and is called {study_id}",
@@ -131,50 +121,46 @@ def _read(archive: ObjectStore, key: str, kind: type[Record], expected: str) -> 
 
 
 class _Packing:
-    """A zip file in the making, and what its index will say."""
+    """An archive in the making. It remembers of an entry what index and directory will say, some 450 bytes."""
 
     def __init__(self, store: ObjectStore) -> None:
-        self._store, self._outlet = store, _Outlet()
-        self._zip = zipfile.ZipFile(self._outlet, "w", zipfile.ZIP_STORED)
-        self._entries: list[Entry] = []
+        self._store, self._zip = store, ZipWriter()
+        self._listed = bytearray()
         self._missing: list[str] = []
         self._versions: dict[str, set[str]] = {}
         self._newest = ""
 
-    def add(self, key: str) -> bytes | None:
-        """Put in what the store has at `key`, and return it; None if it has nothing."""
+    def add(self, key: str) -> tuple[bytes, bytes] | None:
+        """What goes into the file for the object at `key`: a header, and its bytes. None if the store has none."""
         data = read_bytes(self._store, key)
         if data is None:
             self._missing.append(key)
             return None
-        self._write(key, data)
-        self._entries.append(Entry(key=key, size=len(data), sha256=sha256_of(data)))
+        entry = Entry(key=key, size=len(data), sha256=sha256_of(data))
+        self._listed += (b",\n" if self._listed else b"\n") + entry.model_dump_json().encode()
         if key.endswith(".json"):
             self._note(data)
-        return data
+        return self._zip.begin(key, len(data), crc32(data)), data
 
-    def close(self, study: Study, *, vectors: bool) -> None:
-        """Put in the index, and end the file."""
+    def end(self, study: Study, *, vectors: bool) -> Iterator[bytes]:
+        """The index, and the end of the file."""
         index = ArchiveIndex(
             study=study.id,
             made_at=self._newest,
             samesky=package_versions("samesky").get("samesky", "0"),
             packages={name: ", ".join(sorted(self._versions[name])) for name in sorted(self._versions)},
             vectors=vectors,
-            entries=tuple(self._entries),
             missing=tuple(self._missing),
+            entries=(),
         )
-        self._write(keys.ARCHIVE_INDEX, index.to_json())
-        self._zip.close()
-
-    def take(self) -> bytes:
-        """What has been written since this was last asked."""
-        return self._outlet.take()
-
-    def _write(self, key: str, data: bytes) -> None:
-        entry = zipfile.ZipInfo(key, _NO_TIME)
-        entry.create_system, entry.external_attr = _UNIX, _PLAIN_FILE
-        self._zip.writestr(entry, data)
+        head, closing = index.model_dump_json(exclude={"entries"}).encode(), b"\n]}\n"
+        opening = head.removesuffix(b"}") + b',"entries":['
+        crc = crc32(closing, crc32(self._listed, crc32(opening)))
+        yield self._zip.begin(keys.ARCHIVE_INDEX, len(opening) + len(self._listed) + len(closing), crc)
+        yield opening
+        for start in range(0, len(self._listed), _PIECE_BYTES):
+            yield bytes(self._listed[start : start + _PIECE_BYTES])
+        yield closing + self._zip.end()
 
     def _note(self, data: bytes) -> None:
         """Remember the time and the package versions that a record tells of, if it can be read."""
@@ -191,27 +177,3 @@ class _Packing:
 
 def _mapping(value: Any) -> dict[Any, Any]:
     return value if isinstance(value, dict) else {}
-
-
-class _Outlet(io.BytesIO):
-    """Where zipfile writes: what is taken away keeps its place in the count, so that it can go back within an entry."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._taken = 0
-
-    def tell(self) -> int:
-        """The place in the whole file."""
-        return self._taken + super().tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a place in the whole file that was not yet taken away."""
-        return self._taken + super().seek(offset - self._taken if whence == io.SEEK_SET else offset, whence)
-
-    def take(self) -> bytes:
-        """What was written since the last time."""
-        data = self.getvalue()
-        self._taken += len(data)
-        super().seek(0)
-        self.truncate()
-        return data

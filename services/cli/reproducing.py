@@ -110,7 +110,7 @@ def reproduce(
 
     aloud = Console(stderr=True)
     with _workplace(resume, keep=keep) as folder, _archive_of(context, study) as opened:
-        if resume or keep:
+        if keep:
             show(aloud, f"it runs in {folder}")
         _warn(opened)
         agreement, failures = run_again(opened, Settings.read(), folder, aloud, places=_places(data or ()))
