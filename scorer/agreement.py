@@ -40,8 +40,8 @@ class Figure(Contract):
     """One number, then and now; None where it was not given."""
 
     name: str
-    then: float | None
-    now: float | None
+    then: int | float | None
+    now: int | float | None
     verdict: Verdict
 
 
@@ -87,6 +87,7 @@ class StudyAgreement(Contract):
 
     study: Digest
     title: str = ""
+    simulated: bool = False
     scores: tuple[ScoreAgreement, ...]
     embeddings: tuple[EmbeddingAgreement, ...]
     unscored: int = 0
@@ -115,6 +116,7 @@ def compare_studies(study: Study, then: ObjectStore, now: ObjectStore) -> StudyA
     return StudyAgreement(
         study=study.id,
         title=study.title,
+        simulated=any(spec.dataset.simulated for spec in study.embeddings),
         scores=tuple(scores),
         embeddings=embeddings,
         unscored=unscored,

@@ -35,7 +35,7 @@ ENDPOINTS = (
         "GET",
         "/v1/studies/<study>/archive",
         export_study,
-        "It as one file: request, manifests, scores, versions; `samesky verify` checks it",
+        "All of it as one file: request, manifests, scores, versions; `samesky verify` checks it",
         query=ArchiveQuery,
         media=(MEDIA,),
         errors=(404,),

@@ -14,6 +14,7 @@ from scorer.agreement import ResultAgreement, ScoreAgreement, StudyAgreement, Ve
 
 _COLOURS = {Verdict.EQUAL: "green", Verdict.CLOSE: "cyan", Verdict.DIFFERENT: "red", Verdict.MISSING: "red"}
 _MOST_LINES = 40
+_WIDE = 20
 
 
 def agreement_lines(agreement: StudyAgreement) -> Iterator[str | Table]:
@@ -27,7 +28,8 @@ def agreement_lines(agreement: StudyAgreement) -> Iterator[str | Table]:
     same = sum(embedding.verdict is Verdict.EQUAL for embedding in agreement.embeddings)
     yield f"embeddings: {same} of {len(agreement.embeddings)} have the same bytes"
     yield from agreement.differences or ("packages and machine are those of then",)
-    yield f"study {agreement.study}: {_sum(agreement)}"
+    simulated = " of simulated objects" if agreement.simulated else ""
+    yield f"study {agreement.study}{simulated}: {_sum(agreement)}"
 
 
 def _sum(agreement: StudyAgreement) -> str:
@@ -65,7 +67,8 @@ def _sides(label: str) -> tuple[str, str]:
 
 
 def _both(left: str, right: str) -> str:
-    return left if left == right else f"{left}|{right}"
+    both = left if left == right else f"{left}|{right}"
+    return both if len(both) <= _WIDE else both.replace("|", "\n|")
 
 
 def _values(result: ResultAgreement) -> tuple[str, str]:

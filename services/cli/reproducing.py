@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +18,8 @@ from rich.console import Console
 
 from services.cli.output import complain, show
 from services.client import Client
-from shared.archive import read_index
-from shared.errors import BadInput
+from shared.archive import read_index, read_study
+from shared.errors import BadArchive, BadInput, one_line
 from shared.settings import Settings
 from shared.zip_store import ZipStore
 
@@ -61,8 +61,8 @@ def fetch(client: Client, study_id: str, target: Path, *, vectors: bool = False)
     except OSError as error:
         raise BadInput(f"{target} cannot be written: {error.strerror}") from error
     finally:
-        if aside.exists():
-            aside.unlink()
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def verify(
@@ -71,13 +71,26 @@ def verify(
     """Check an archive of a study, without a server: whole, of one piece with itself, true. Exit status 1 if not."""
     from scorer.verification import verify as checks
 
-    console, failed = Console(), False
+    console, done, failed = Console(), 0, 0
     with ZipStore(file) as opened:
         for check in checks(opened, threads=Settings.read().threads):
-            failed |= not check.passed
+            done, failed = done + 1, failed + (not check.passed)
             show(console, *_lines(check))
+        what = _describe(opened)
+    show(console, f"{what}: {failed} of {done} checks failed" if failed else f"{what}: all {done} checks passed")
     if failed:
         raise typer.Exit(1)
+
+
+def _describe(opened: ZipStore) -> str:
+    """What an archive is of, in a few words; only its name, where it does not say."""
+    try:
+        index = read_index(opened)
+        study = read_study(opened, index.study)
+    except BadArchive:
+        return str(opened.path)
+    simulated = " of simulated objects" if any(spec.dataset.simulated for spec in study.embeddings) else ""
+    return f"study {study.id}{simulated}, archived by samesky {one_line(index.samesky)}"
 
 
 def _lines(check: Check) -> Iterator[str]:
