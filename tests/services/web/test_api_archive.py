@@ -58,6 +58,16 @@ def test_it_is_made_as_it_is_sent(web: FlaskClient, store: MemoryStore, study: S
     assert len(list(answer.response)) == len(list(write_archive(store, study)))
 
 
+def test_a_large_object_is_sent_in_pieces_that_a_slow_client_can_take(
+    web: FlaskClient, store: MemoryStore, study: Study
+) -> None:
+    store.put(keys.score_objects(study.scores()[0]), bytes(1_000_000))
+    answer = web.get(f"/v1/studies/{study.id}/archive", buffered=False)
+    pieces = list(answer.response)
+    assert max(map(len, pieces)) <= 1 << 17
+    assert b"".join(pieces) == b"".join(write_archive(store, study))
+
+
 def test_its_head_has_no_body(web: FlaskClient, study: Study) -> None:
     answer = web.head(f"/v1/studies/{study.id}/archive")
     assert (answer.status_code, answer.mimetype, answer.data) == (200, "application/zip", b"")
