@@ -44,11 +44,12 @@ def datasets() -> str:
             f"`{row.name}`",
             row.title,
             ", ".join(f"`{modality.name}`" for modality in row.modalities),
-            f"`{row.location}`",
+            ", ".join(f"`{label}`" for label in row.labels),
+            f"`{row.location}`" if row.location else "",
         ]
         for row in known_datasets().values()
     )
-    return markdown(["dataset", "what it is", "modalities", "where from"], rows)
+    return markdown(["dataset", "what it is", "modalities", "labels", "where from"], rows)
 
 
 def endpoints() -> str:

@@ -1,10 +1,11 @@
-"""The look at a table before a study is accepted: its footers, its ids, and its first row in each modality."""
+"""The look at a table before a study is accepted: its footers, ids and labels, and its first row in each modality."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from embedder.framing import cut_patch
+from embedder.recipes import Prepared, find_recipe
 from embedder.samples import Image
 from embedder.sources.parquet import ParquetSource
 from shared.contracts import DatasetRef, Modality
@@ -15,8 +16,8 @@ from shared.names import check_object_id
 def check_table(table: ParquetSource, modalities: Sequence[Modality], limit: int | None, dataset: DatasetRef) -> int:
     """The number of rows to take: all, or `limit`.
 
-    Raises EmptyDataset, BadTable for a file that cannot be read, MissingColumn, MissingBand, BadInput for a field
-    larger than the image, and DuplicateObjectIds.
+    Raises EmptyDataset, BadTable for a file or a column that cannot be read and for a label that tells no objects
+    apart, MissingColumn, MissingBand, BadInput for a field larger than the image, and DuplicateObjectIds.
     """
     rows = table.count_rows(limit)
     if rows == 0:
@@ -25,9 +26,25 @@ def check_table(table: ParquetSource, modalities: Sequence[Modality], limit: int
         first = next(table.read(modality, 0, 1)).observation
         if isinstance(first, Image):
             cut_patch(first, modality)
+        if modality.kind == "label":
+            _check_label(table, modality, rows)
     if dataset.id_column is not None:
         _check_ids(table, rows)
     return rows
+
+
+def _check_label(table: ParquetSource, label: Modality, rows: int) -> None:
+    """All rows are read, of one plain column, so that a word that is no class is refused with its row here and now."""
+    recipe = find_recipe(label.recipe)
+    shown = (recipe.prepare(sample.observation, label) for sample in table.read(label, 0, rows))
+    known = [float(found.values[0]) for found in shown if isinstance(found, Prepared)]
+    if len(set(known)) < 2:
+        raise BadTable(
+            f"label {label.name} in column {label.column} is known of {len(known)} of {rows} objects"
+            + (", all alike" if known else ""),
+            "two values at least, to tell objects apart",
+            "name another column, or leave the label out",
+        )
 
 
 def _check_ids(table: ParquetSource, rows: int) -> None:

@@ -35,7 +35,7 @@ from shared.vectors import Vectors
 OnRows = Callable[[int], None]
 PACKAGES = (
     "astropy", "datasets", "efficientnet-lite-pytorch", "huggingface-hub", "kcorrect", "numpy", "pillow", "pyarrow",
-    "safetensors", "samesky", "scipy", "torch", "transformers",
+    "safetensors", "samesky", "scipy", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 _CHANGED = "the data may have changed while they were read: submit the study again"
 
@@ -134,9 +134,13 @@ def prepare_objects(
         shown = recipe.prepare(sample.observation, modality)
         if isinstance(shown, Dropped):
             dropped[shown.reason] += 1
-        else:
-            repaired.update(shown.repaired)
-            yield sample.object_id, adapter.prepare(shown.values)
+            continue
+        taken = adapter.prepare(shown.values)
+        if isinstance(taken, Dropped):
+            dropped[taken.reason] += 1
+            continue
+        repaired.update(shown.repaired)
+        yield sample.object_id, taken
 
 
 def check_rows(group: Sequence[Sample], expected: int, spec: EmbeddingSpec) -> int:
@@ -148,11 +152,16 @@ def check_rows(group: Sequence[Sample], expected: int, spec: EmbeddingSpec) -> i
 
 
 def check_vectors(object_ids: Sequence[str], matrix: Floats, spec: EmbeddingSpec) -> Floats:
-    """Return `matrix`; refuse a vector that is not finite (NotFinite) or has no direction (ZeroVector)."""
+    """Return `matrix`; refuse a vector that is not finite (NotFinite) or has no direction (ZeroVector).
+
+    A label is a value, not a direction, and may be nought.
+    """
     finite = np.isfinite(matrix).all(axis=1)
     if not finite.all():
         culprit = object_ids[int(finite.argmin())]
         raise NotFinite(f"{spec.label} gives object {culprit!r} a vector with NaN or infinity", "finite numbers")
+    if spec.modality.kind == "label":
+        return matrix
     directed = matrix.any(axis=1)
     if not directed.all():
         culprit = object_ids[int(directed.argmin())]

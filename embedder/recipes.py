@@ -1,4 +1,4 @@
-"""From fluxes to model input: registered recipes, each a function of one object and its modality.
+"""From fluxes and catalogue entries to model input: registered recipes, each a function of one object and its modality.
 
 Imports numpy only. A recipe sees one object and never its batch-mates, so an embedding depends on its object
 alone. An object that cannot be shown is `Dropped` with a reason, which is counted and reported; that is an
@@ -7,6 +7,10 @@ expected end, not an error.
 **Pixels that are not finite** are treated alike by every recipe: each is set to the median of the finite pixels
 of its band within the patch shown, and counted as `nonfinite-pixels`; an object of which more than half of the
 patch is not finite in some shown band is dropped as `mostly-nonfinite`.
+
+**What a catalogue does not know** is left out of a sentence, and counted as `unknown-values`; an object of which it
+knows nothing that is told is dropped as `empty-entry`. An object whose label is unknown is dropped as
+`missing-label`, and never given one.
 """
 
 from __future__ import annotations
@@ -19,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from embedder.framing import cut_patch, zoom_patch
-from embedder.samples import Image, Observation, Spectrum
+from embedder.samples import Entry, Image, Observation, Spectrum, Value
 from shared.contracts import Kind, Modality
 from shared.errors import BadStudy, UnknownName
 
 Numbers = npt.NDArray[np.float64]
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | str
 
 # Survey percentiles 1 and 99, each in the survey's own flux unit (HSC: ADU at zero point 27; Legacy: nanomaggies;
 # JWST: 10 nJy), as the reference of arXiv 2509.19453 published them.
@@ -42,13 +46,15 @@ PERCENTILES: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 _SOFTENING = 20.0
+_DIGITS = 4  # significant ones, of a number in a sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What a model is shown of one object.
 
-    values: an image, `(SIDE, SIDE, 3) uint8`, red first; or a spectrum, `(sample,) float32`.
+    values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a text; or a label,
+    `(1,) float32`.
     repaired: how many values were mended, by kind.
     """
 
@@ -142,7 +148,7 @@ def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dr
     half of them, and the object is dropped as `mostly-nonfinite`; a flat line is dropped as `constant-spectrum`.
     """
     if not isinstance(observation, Spectrum):
-        raise TypeError(f"a spectrum recipe was given an image of {modality.name}")
+        raise TypeError(f"a spectrum recipe was given {modality.name}, a {type(observation).__name__}")
     flux = observation.flux.astype(np.float32)
     finite = np.isfinite(flux)
     if 2 * np.count_nonzero(finite) < flux.size or not flux.size:
@@ -151,6 +157,50 @@ def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dr
     if flux.min() == flux.max():
         return Dropped("constant-spectrum")
     return Prepared(flux, _count("nonfinite-samples", finite))
+
+
+def tell_entry(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`sentence-v1`: the columns of a catalogue in one sentence, in the order of the modality.
+
+    Each is told as title, value and unit, as in `r flux 132.6 nanomaggies, J magnitude 15.36 mag.` A number has four
+    significant digits, ending noughts too, so that the length of a text says nothing of its object; a whole number
+    stands as it is, and words with single spaces. What is unknown, or infinite, is left out and counted.
+    """
+    values = _as_entry(observation).values
+    told = [
+        " ".join(f"{column.title or column.name} {words} {column.unit}".split())
+        for column in modality.columns
+        if (words := _tell(values[column.name]))
+    ]
+    if not told:
+        return Dropped("empty-entry")
+    unknown = len(modality.columns) - len(told)
+    return Prepared(f"{', '.join(told)}.", {"unknown-values": unknown} if unknown else {})
+
+
+def read_label(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`label-v1`: the value itself, in single precision; of a word, its place among the classes, from 0.
+
+    Besides an unknown label, one that is infinite, or too large for single precision, is dropped: as `infinite-label`.
+    """
+    value = _as_entry(observation).values[modality.column]
+    if value is None:
+        return Dropped("missing-label")
+    number = modality.classes.index(str(value)) if modality.classes else value
+    with np.errstate(over="ignore"):
+        label = np.array([number], np.float32)
+    return Prepared(label) if np.isfinite(label).all() else Dropped("infinite-label")
+
+
+def _tell(value: Value) -> str:
+    """Empty for what is unknown, or infinite."""
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value + 0.0:#.{_DIGITS}g}".rstrip(".")  # plus nought: -0 is 0
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
 
 
 def _show(zoomed: Numbers, black: Numbers, white: Numbers) -> npt.NDArray[np.uint8]:
@@ -179,7 +229,13 @@ def _count(kind: str, finite: npt.NDArray[np.bool_]) -> dict[str, int]:
 
 def _as_image(observation: Observation) -> Image:
     if not isinstance(observation, Image):
-        raise TypeError("an image recipe was given a spectrum")
+        raise TypeError(f"an image recipe was given a {type(observation).__name__}")
+    return observation
+
+
+def _as_entry(observation: Observation) -> Entry:
+    if not isinstance(observation, Entry):
+        raise TypeError(f"a recipe of catalogues was given a {type(observation).__name__}")
     return observation
 
 
@@ -190,6 +246,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe("arcsinh-match-v1", "image", show_by_survey, frozenset(PERCENTILES)),
             Recipe("arcsinh-image-v1", "image", show_by_image),
             Recipe("spectrum-v1", "spectrum", show_spectrum),
+            Recipe("sentence-v1", "text", tell_entry),
+            Recipe("label-v1", "label", read_label),
         )
     }
 )

@@ -22,7 +22,7 @@ from embedder.sources.opening import find_files
 from embedder.sources.parquet import ParquetSource
 from shared.contracts import DatasetRef, Modality, ModelRef, SourceKind
 from shared.errors import BadInput, BadStudy, UnknownName
-from shared.requests import DatasetRequest
+from shared.requests import DatasetRequest, LabelRequest, ModalityRequest
 from shared.settings import Settings
 
 
@@ -47,8 +47,10 @@ def resolve_model(row: ModelRow, settings: Settings) -> ModelRef:
     )
 
 
-def resolve_dataset(request: DatasetRequest, settings: Settings) -> tuple[DatasetRef, tuple[Modality, ...]]:
-    """The dataset, pinned and looked at, with the modalities asked for.
+def resolve_dataset(
+    request: DatasetRequest, settings: Settings, *, labels: bool = False
+) -> tuple[DatasetRef, tuple[Modality, ...]]:
+    """The dataset, pinned and looked at, with the modalities asked for; and with its labels, if they are wanted.
 
     Raises a BadInput for whatever is wrong with the request or the table, CheckpointUnavailable for a hub
     repository that is not there, HubUnavailable when the hub does not answer.
@@ -57,12 +59,16 @@ def resolve_dataset(request: DatasetRequest, settings: Settings) -> tuple[Datase
         folder = _allow_folder(request.folder, settings)
         revision = hash_folder(folder)
         _refuse_other_revision(request, revision)
-        return _look(_refer(request, "parquet", str(folder), revision), _define(request), request.limit, settings)
+        own = _define(request, labels=labels)
+        return _look(_refer(request, "parquet", str(folder), revision), own, request.limit, settings)
     if request.hub is not None:
         revision = resolve_revision("dataset", request.hub, request.revision or "main", settings)
-        return _look(_refer(request, "hub", request.hub, revision), _define(request), request.limit, settings)
+        own = _define(request, labels=labels)
+        return _look(_refer(request, "hub", request.hub, revision), own, request.limit, settings)
     row = find_dataset(request.name)
-    modalities = _choose(row, tuple(request.modalities))
+    modalities = _choose(row, "modality", row.modalities, tuple(request.modalities))
+    if labels:
+        modalities += _choose(row, "label", row.label_modalities(), tuple(request.labels))
     if row.source == "mocksky":
         return _resolve_simulation(row, request), modalities
     revision = resolve_revision("dataset", row.location, request.revision or row.revision, settings)
@@ -145,22 +151,27 @@ def _refuse_other_revision(request: DatasetRequest, revision: str) -> None:
         )
 
 
-def _define(request: DatasetRequest) -> tuple[Modality, ...]:
-    """The modalities a user defines for a dataset of their own, by name: a mapping has no order of its own."""
+def _define(request: DatasetRequest, *, labels: bool) -> tuple[Modality, ...]:
+    """The modalities a user defines for a dataset of their own, and the labels, by name: a mapping has no order."""
     if not isinstance(request.modalities, dict) or not request.modalities:
         raise BadStudy(f"dataset {request.name} defines no modality", "at least one under `modalities`")
+    asked: list[tuple[str, str, ModalityRequest | LabelRequest]] = [
+        ("modality", name, wanted) for name, wanted in sorted(request.modalities.items())
+    ]
+    if labels and isinstance(request.labels, dict):
+        asked += [("label", name, wanted) for name, wanted in sorted(request.labels.items())]
     defined = []
-    for name, wanted in sorted(request.modalities.items()):
+    for kind, name, wanted in asked:
         try:
-            defined.append(Modality(name=name, **wanted.model_dump()))
+            defined.append(wanted.define(name))
         except ValidationError as error:
-            raise BadStudy(f"modality {name} of {request.name}: {error.errors()[0]['msg']}") from error
+            raise BadStudy(f"{kind} {name} of {request.name}: {error.errors()[0]['msg']}") from error
     return tuple(defined)
 
 
-def _choose(row: DatasetRow, names: Sequence[str]) -> tuple[Modality, ...]:
-    known = {modality.name: modality for modality in row.modalities}
+def _choose(row: DatasetRow, kind: str, there: Sequence[Modality], names: Sequence[str]) -> tuple[Modality, ...]:
+    known = {modality.name: modality for modality in there}
     for name in names:
         if name not in known:
-            raise UnknownName.of(f"modality of {row.name}", name, known)
-    return tuple(known[name] for name in dict.fromkeys(names)) or row.modalities
+            raise UnknownName.of(f"{kind} of {row.name}", name, known)
+    return tuple(known[name] for name in dict.fromkeys(names)) or tuple(there)

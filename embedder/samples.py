@@ -1,4 +1,4 @@
-"""One object as one instrument saw it: what every source yields and every recipe takes.
+"""One object as one instrument saw it, or as a catalogue has it: what every source yields and every recipe takes.
 
 Imports numpy only, so that a source can be opened without loading a model library.
 """
@@ -46,7 +46,25 @@ class Spectrum:
     mask: Bools
 
 
-Observation = Image | Spectrum
+Value = float | str | None
+"""What a catalogue says of one object in one column: a number, whole or not, or words; None where it says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a catalogue says of one object: values by column. Numbers are no NaN, and words are not empty."""
+
+    values: Mapping[str, Value]
+
+
+Observation = Image | Spectrum | Entry
+
+
+def entry_columns(modality: Modality) -> dict[str, tuple[float | str, ...]]:
+    """The columns that a text or a label is made of, each with what stands for an unknown value in it."""
+    if modality.kind == "label":
+        return {modality.column: modality.missing}
+    return {column.name: column.missing for column in modality.columns}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +89,4 @@ class Source(Protocol):
 
         Raises a `shared.errors.BadInput` naming file and row for a value that cannot be read.
         """
-        ...
-
-    def labels(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
-        """Label columns of rows `start <= row < stop`, each `(stop - start,)`; NaN where unknown."""
         ...

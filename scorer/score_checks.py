@@ -51,15 +51,16 @@ def provenance_problems(record: ScoreRecord, manifests: Mapping[str, Known]) -> 
 def result_problems(record: ScoreRecord) -> Iterator[str]:
     """Each result that is wanted is there, once, and its numbers can be.
 
-    A metric that this release does not know is taken as it is.
+    Of a metric that this release does not know, which may count neighbours or not, any result will do.
     """
     label, scoring = record.spec.pair.label, record.spec.scoring
     there = [result.label for result in record.results]
     if len(set(there)) != len(there):
         yield f"{label} has a result twice"
     found = {(result.metric, result.k) for result in record.results}
+    strange = {metric for metric, _ in found if metric not in METRICS}
     for metric, k in results_wanted(scoring):
-        if metric in METRICS and (metric, k) not in found:
+        if (metric, k) not in found and metric not in strange:
             yield f"{label} has no {metric}{'' if k is None else f'@{k}'}"
     for result in record.results:
         if result.metric not in scoring.metrics:

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["permutations", "bootstrap"]
+Purpose = Literal["permutations", "bootstrap", "sample", "folds"]
 # A purpose keeps its number for ever: another number is another stream, and other p-values.
-_NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1}
+_NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1, "sample": 2, "folds": 3}
 
 
 def open_stream(purpose: Purpose, seed: int, digest: str) -> np.random.Generator:

@@ -108,11 +108,11 @@ def _is_marked(mark: Path, study: Study) -> bool:
 def check_runnable(study: Study, settings: Settings) -> None:
     """Raise BadInput, before anything is started, for data that are not here, or a metric that this release lacks.
 
-    Without SAMESKY_DATASET_ROOTS a dataset may lie anywhere, as for `samesky up`. What lies on the hub is looked for by
-    the run itself.
+    Without SAMESKY_DATASET_ROOTS a dataset may lie anywhere, as for `samesky up`. What lies on the hub, and the
+    versions of probes, are looked for by the run itself.
     """
-    for name, version in study.metric_versions.items():
-        find_metric(name, version)
+    for name in study.scoring.metrics:
+        find_metric(name, study.metric_versions.get(name))
     for dataset in {spec.dataset.digest: spec.dataset for spec in study.embeddings}.values():
         if dataset.source == "parquet":
             _check_folder(dataset, settings)

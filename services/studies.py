@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from embedder.catalogue.models import find_model
+from embedder.catalogue.models import find_model, label_model
 from embedder.resolve import resolve_dataset, resolve_model
-from scorer.metrics import find_metric
+from scorer.metrics import metric_versions
 from services.board import Board, RowsDone
 from services.broker import Sender, make_app
 from services.dispatch import Dispatcher, part_step_id
@@ -65,10 +65,11 @@ class Studies:
         A study that is there already does no work twice; what had failed in it, or was cancelled, is taken up again.
         Raises BadInput for what cannot be accepted, HubUnavailable when a revision cannot be resolved now.
         """
-        versions = {name: find_metric(name).version for name in request.scoring.metrics}
+        probes = "probes" in request.pairs
+        versions = metric_versions(request.scoring, probes=probes)
         rows = [find_model(name) for name in request.models]
-        datasets = [resolve_dataset(dataset, self._settings) for dataset in request.datasets]
-        models = [resolve_model(row, self._settings) for row in rows]
+        datasets = [resolve_dataset(dataset, self._settings, labels=probes) for dataset in request.datasets]
+        models = [resolve_model(row, self._settings) for row in (*rows, *([label_model()] if probes else ()))]
         for asked, (_, modalities) in zip(request.datasets, datasets, strict=True):
             if asked.modalities:
                 refuse_unseen(asked.name, modalities, models)

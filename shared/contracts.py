@@ -14,11 +14,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from shared.names import Name, Revision
+from shared.names import Name, Printable, Revision
 
 Kind = Literal["image", "spectrum", "text", "label"]
 SourceKind = Literal["parquet", "hub", "mocksky"]
-Pooling = Literal["cls", "mean", "patch-mean", "spatial-mean"]
+Pooling = Literal["cls", "mean", "patch-mean", "spatial-mean", "masked-mean", "last-token", "value"]
 PairPolicy = Literal["crossmodal", "intramodal", "all", "probes"]
 PairKind = Literal["crossmodal", "intramodal", "other", "probe"]
 
@@ -32,10 +32,10 @@ class Contract(BaseModel):
     """Fields that came after digests were first stored: at their default they are left out, and no digest changes."""
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields changed, which has its own digest."""
+        """A copy with some fields changed, which has its own digest, and keeps nothing that was made of the old ones."""
         copy = super().model_copy(update=update, deep=deep)
-        for kept in ("digest", "kept_canonical"):
-            vars(copy).pop(kept, None)
+        for kept in vars(copy).keys() - type(self).model_fields.keys():
+            vars(copy).pop(kept)
         return copy
 
     def canonical(self) -> str:
@@ -81,11 +81,15 @@ def _canonical(value: Any) -> str:
 
 
 class CatalogueColumn(Contract):
-    """A column of numbers or words that is told in a sentence. title: what it is called there; empty: its name."""
+    """A column of numbers or words that is told in a sentence.
 
-    name: str = Field(min_length=1, max_length=128)
-    title: str = Field(default="", max_length=128)
-    unit: str = Field(default="", max_length=64)
+    title: what it is called there; empty: its name. missing: what stands for an unknown one, such as -99 or `n/a`.
+    """
+
+    name: Printable = Field(min_length=1, max_length=128)
+    title: Printable = Field(default="", max_length=128)
+    unit: Printable = Field(default="", max_length=64)
+    missing: tuple[float | str, ...] = Field(default=(), max_length=10)
 
 
 class Modality(Contract):
@@ -94,12 +98,13 @@ class Modality(Contract):
     kind: `image`, `spectrum`; `text`, columns of a catalogue told in one sentence; `label`, one known property of the
     objects, which is held against embeddings and is none itself. column: where it stands; none for a text.
     columns: of a text. unit: of a label, as astropy writes it. classes: the words a label may be; none: it is a number.
+    missing: what stands for an unknown label, such as -99 or `n/a`.
     bands: the bands shown, blue to red: three, or one shown as grey; none but for an image.
     field_arcsec: angular size of the centre patch that is shown; None shows the whole image.
     scale_arcsec: arcsec per pixel, used only where the table carries no `scale`.
     """
 
-    LATER = frozenset({"columns", "unit", "classes"})
+    LATER = frozenset({"columns", "unit", "classes", "missing"})
 
     name: Name
     kind: Kind
@@ -109,8 +114,9 @@ class Modality(Contract):
     field_arcsec: float | None = Field(default=None, gt=0)
     scale_arcsec: float | None = Field(default=None, gt=0)
     columns: tuple[CatalogueColumn, ...] = Field(default=(), max_length=100)
-    unit: str = Field(default="", max_length=64)
-    classes: tuple[str, ...] = Field(default=(), max_length=100)
+    unit: Printable = Field(default="", max_length=64)
+    classes: tuple[Printable, ...] = Field(default=(), max_length=100)
+    missing: tuple[float | str, ...] = Field(default=(), max_length=10)
 
     @model_validator(mode="after")
     def _fields_fit_kind(self) -> Self:
@@ -118,10 +124,16 @@ class Modality(Contract):
             raise ValueError("a text is made of `columns`, at least one, and has no `column`")
         if self.kind != "text" and (self.columns or not self.column):
             raise ValueError(f"{self.kind} data stand in one `column`")
-        if self.kind != "label" and (self.unit or self.classes):
-            raise ValueError("`unit` and `classes` are for a label")
+        if len({column.name for column in self.columns}) != len(self.columns):
+            raise ValueError("`columns` are told once each")
+        if self.kind != "label" and (self.unit or self.classes or self.missing):
+            raise ValueError("`unit`, `classes` and `missing` are for a label")
         if len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
             raise ValueError("`classes` are at least two words, each once")
+        if any(word != word.strip() or not word for word in self.classes):
+            raise ValueError("a class is a word without white space around it")
+        if self.kind in ("text", "label") and (self.bands or self.field_arcsec or self.scale_arcsec):
+            raise ValueError("`bands`, `field_arcsec` and `scale_arcsec` are for an image")
         if self.kind == "image" and len(self.bands) not in (1, 3):
             raise ValueError(f"an image is shown by one band or by three, blue to red, not {len(self.bands)}")
         return self
@@ -151,7 +163,8 @@ class ModelRef(Contract):
     """One checkpoint, pinned: all that a worker needs to load it.
 
     revision: the commit, or the release of a package that carries the weights; never a branch name.
-    parameters: number of parameters, in millions. part_rows: rows of one part, about a minute of work.
+    parameters: number of parameters, in millions; 0 of what only gives labels. part_rows: rows of one part, about a
+    minute of work.
     """
 
     NOT_IDENTITY = frozenset({"parameters", "part_rows"})
@@ -163,7 +176,7 @@ class ModelRef(Contract):
     revision: Revision
     pooling: Pooling
     takes: Kind = "image"
-    parameters: float = Field(gt=0)
+    parameters: float = Field(ge=0)
     part_rows: int = Field(default=256, gt=0)
 
 

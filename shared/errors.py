@@ -24,6 +24,7 @@ SameSkyError
     |   +-- DuplicateObjectIds   an object id that stands twice
     |   +-- NotFinite            NaN or infinity where a number was promised
     |   +-- ZeroVector           a vector without a direction
+    |   +-- DegenerateEmbedding  an embedding in which nothing differs from anything else
     |   +-- TooFewObjects        k >= n, or too few objects for a metric
     |   +-- TooFewSizes          no family with two sizes, so no trend
     |   +-- AlreadyOver          asked to stop what has ended
@@ -163,6 +164,10 @@ class NotFinite(BadInput):
 
 class ZeroVector(BadInput):
     """A vector without a direction."""
+
+
+class DegenerateEmbedding(BadInput):
+    """An embedding in which nothing differs from anything else."""
 
 
 class TooFewObjects(BadInput):

@@ -74,3 +74,12 @@ Revision = Annotated[
 ]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _check_printable(text: str) -> str:
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+        raise ValueError("should have no control characters")
+    return text
+
+
+Printable = Annotated[str, AfterValidator(_check_printable)]

@@ -29,9 +29,12 @@ def expand(
     """The study of all models on all modalities they take, with the pairs the policies choose.
 
     layers: where vectors are taken, by model; of a model not named, the final one. What is asked for twice is in it
-    once, and an embedding that no pair compares is not in it. Raises TooFewObjects when a dataset has no more than k
-    rows, BadStudy when nothing is left to compare, or too much.
+    once, and an embedding that no pair compares is not in it: so labels are in it only where they are probed. Raises
+    TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to compare, or too much, and
+    for probes where no dataset has a label.
     """
+    if "probes" in policies:
+        _refuse_without_labels(datasets)
     depths = {model.name: tuple((layers or {}).get(model.name, ("final",))) for model in models}
     takers: Counter[str] = Counter()
     for model in models:
@@ -58,7 +61,8 @@ def expand(
     if not pairs:
         raise BadStudy(
             f"the policies {', '.join(policies)} leave no pair to compare",
-            "two modalities that one model takes (crossmodal), or two sizes of a family (intramodal)",
+            "two modalities that one model takes (crossmodal), two sizes of a family (intramodal), or an embedding and "
+            "a label (probes)",
             "add a modality or a model, or choose another policy",
         )
     compared = sorted({index for pair in pairs for index in pair})
@@ -74,8 +78,8 @@ def expand(
 
 
 def refuse_unseen(dataset: str, modalities: Iterable[Modality], models: Iterable[ModelRef]) -> None:
-    """Raise BadStudy, naming it, for a modality asked for by name that none of the models takes."""
-    taken = {model.takes for model in models}
+    """Raise BadStudy, naming it, for a modality asked for by name that none of the models takes. Labels need none."""
+    taken = {"label", *(model.takes for model in models)}
     for modality in modalities:
         if modality.kind not in taken:
             raise BadStudy(
@@ -89,22 +93,37 @@ def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPol
     """Index pairs chosen by any of the policies, each once, in the order of `embeddings`.
 
     `crossmodal`: same model, two modalities, each layer with each. `intramodal`: neighbouring sizes (by parameters)
-    of one family, one modality, final layers. `all`: every two embeddings of one dataset. Raises BadStudy for more
-    than MOST_PAIRS.
+    of one family, one modality, final layers. `all`: every two embeddings of one dataset. `probes`: every embedding
+    with every label of its dataset; no other policy pairs a label, and none pairs two. Raises BadStudy for more than
+    MOST_PAIRS.
     """
     wanted = set(policies)
-    chosen = _size_steps(embeddings) if "intramodal" in wanted else set()
+    labels = [index for index, spec in enumerate(embeddings) if spec.modality.kind == "label"]
+    others = [index for index, spec in enumerate(embeddings) if spec.modality.kind != "label"]
+    chosen = _size_steps(embeddings, others) if "intramodal" in wanted else set()
     groups: dict[tuple[str, ...], list[int]] = {}
     if wanted & {"all", "crossmodal"}:
-        for index, spec in enumerate(embeddings):
+        for index in others:
+            spec = embeddings[index]
             together = (spec.dataset.digest,) if "all" in wanted else (spec.dataset.digest, spec.model.name)
             groups.setdefault(together, []).append(index)
     _refuse_more(sum(math.comb(len(group), 2) for group in groups.values()), MOST_PAIRS, "pairs")
     for a, b in itertools.chain.from_iterable(itertools.combinations(group, 2) for group in groups.values()):
         if "all" in wanted or embeddings[a].modality.name != embeddings[b].modality.name:
             chosen.add((a, b))
+    if "probes" in wanted:
+        chosen |= _probes(embeddings, others, labels)
     _refuse_more(len(chosen), MOST_PAIRS, "pairs")
     return sorted(chosen)
+
+
+def _probes(embeddings: Sequence[EmbeddingSpec], others: Sequence[int], labels: Sequence[int]) -> set[tuple[int, int]]:
+    homes: dict[str, list[int]] = {}
+    for label in labels:
+        homes.setdefault(embeddings[label].dataset.digest, []).append(label)
+    known = [(index, homes.get(embeddings[index].dataset.digest, [])) for index in others]
+    _refuse_more(sum(len(at_home) for _, at_home in known), MOST_PAIRS, "pairs")
+    return {(min(index, label), max(index, label)) for index, at_home in known for label in at_home}
 
 
 def _refuse_more(number: int, most: int, what: str) -> None:
@@ -114,9 +133,20 @@ def _refuse_more(number: int, most: int, what: str) -> None:
         )
 
 
-def _size_steps(embeddings: Sequence[EmbeddingSpec]) -> set[tuple[int, int]]:
+def _refuse_without_labels(datasets: Sequence[Seen]) -> None:
+    if not any(modality.kind == "label" for _, modalities in datasets for modality in modalities):
+        names = ", ".join(dict.fromkeys(dataset.name for dataset, _ in datasets))
+        raise BadStudy(
+            f"the policy probes has no label to hold embeddings against: none is known of {names:.200}",
+            "a dataset with labels",
+            "give `labels` to a dataset of your own, take a catalogue dataset that has some, or leave probes out",
+        )
+
+
+def _size_steps(embeddings: Sequence[EmbeddingSpec], among: Iterable[int]) -> set[tuple[int, int]]:
     ladders: dict[tuple[str, str, str], list[int]] = {}
-    for index, spec in enumerate(embeddings):
+    for index in among:
+        spec = embeddings[index]
         if spec.layer != "final":
             continue
         rung = (spec.dataset.digest, spec.modality.digest, spec.model.family)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from typing import Annotated, Self
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
-from shared.contracts import Contract, Kind, PairPolicy, Scoring
-from shared.names import Name, Revision
+from shared.contracts import CatalogueColumn, Contract, Kind, Modality, PairPolicy, Scoring
+from shared.names import Name, Printable, Revision
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?/[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
 
@@ -21,31 +23,67 @@ def _check_hub_id(hub_id: str) -> str:
     return hub_id
 
 
-def _check_printable(text: str) -> str:
-    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
-        raise ValueError("should have no control characters")
-    return text
+_RECIPES: Mapping[Kind, Name] = MappingProxyType(
+    {"image": "arcsinh-image-v1", "spectrum": "spectrum-v1", "text": "sentence-v1", "label": "label-v1"}
+)
 
 
-Printable = Annotated[str, AfterValidator(_check_printable)]
+def _bare_name(column: object) -> object:
+    return {"name": column} if isinstance(column, str) else column
 
 
 class ModalityRequest(Contract):
-    """How a user's own table shows one modality. Fields as in `shared.contracts.Modality`."""
+    """How a user's own table shows one modality. Fields as in `shared.contracts.Modality`.
 
-    column: str = Field(min_length=1, max_length=128)
-    kind: Kind = "image"
-    recipe: Name = "arcsinh-image-v1"
+    column: of an image or a spectrum. columns: of a text; a bare name stands for a column without title and unit.
+    recipe: left out, the plain one of its kind.
+    """
+
+    kind: Literal["image", "spectrum", "text"] = "image"
+    column: Printable | None = Field(default=None, min_length=1, max_length=128, validate_default=True)
+    columns: tuple[
+        Annotated[CatalogueColumn, BeforeValidator(_bare_name, json_schema_input_type=str | CatalogueColumn)], ...
+    ] = Field(default=(), max_length=100, validate_default=True)
+    recipe: Name | None = None
     bands: tuple[str, ...] = ()
     field_arcsec: float | None = Field(default=None, gt=0)
     scale_arcsec: float | None = Field(default=None, gt=0)
+
+    @field_validator("column", "columns")
+    @classmethod
+    def _where_its_data_stand(cls, given: object, info: ValidationInfo) -> object:
+        wanted = "columns" if info.data.get("kind") == "text" else "column"
+        if info.field_name == wanted and not given:
+            raise PydanticKnownError("missing")
+        if info.field_name != wanted and given:
+            raise ValueError(f"a modality of this kind has `{wanted}`")
+        return given
+
+    def define(self, name: str) -> Modality:
+        """The modality of this name. Raises pydantic's ValidationError for fields that do not go together."""
+        fields = self.model_dump(exclude={"column", "recipe"})
+        return Modality(name=name, column=self.column or "", recipe=self.recipe or _RECIPES[self.kind], **fields)
+
+
+class LabelRequest(Contract):
+    """One property of the objects of a user's own table. Fields as in `shared.contracts.Modality`."""
+
+    column: Printable = Field(min_length=1, max_length=128)
+    unit: Printable = Field(default="", max_length=64)
+    classes: tuple[Printable, ...] = Field(default=(), max_length=100)
+    missing: tuple[float | str, ...] = Field(default=(), max_length=10)
+
+    def define(self, name: str) -> Modality:
+        """The label of this name, as a modality. Raises pydantic's ValidationError as above."""
+        return Modality(name=name, kind="label", recipe=_RECIPES["label"], **self.model_dump())
 
 
 class DatasetRequest(Contract):
     """A dataset of the catalogue by name, or a user's own: a folder of Parquet files, or a hub id.
 
     limit: take the first `limit` rows only. modalities: names, to take some of a catalogue dataset's;
-    definitions, for a dataset of one's own.
+    definitions, for a dataset of one's own. labels: what is known of the objects, for the pair policy `probes`: names
+    or definitions likewise; left out: all that a catalogue dataset has.
     """
 
     name: Name
@@ -56,6 +94,7 @@ class DatasetRequest(Contract):
     split: Name = "train"
     id_column: str | None = Field(default=None, min_length=1, max_length=128)
     modalities: tuple[Name, ...] | dict[Name, ModalityRequest] = ()
+    labels: tuple[Name, ...] | dict[Name, LabelRequest] = ()
 
     @model_validator(mode="after")
     def _own_or_catalogue(self) -> Self:
@@ -67,6 +106,14 @@ class DatasetRequest(Contract):
                 "a dataset of your own (`folder` or `hub`) defines its modalities as a mapping; "
                 "a catalogue dataset names them in a list, or leaves them out to take all"
             )
+        if self.labels and own != isinstance(self.labels, dict):
+            raise ValueError(
+                "a dataset of your own defines its labels as a mapping; a catalogue dataset names them in a list, or "
+                "leaves them out to take all"
+            )
+        both = sorted(set(self.labels) & set(self.modalities)) if own else []
+        if both:
+            raise ValueError(f"{both[0]} is a modality and a label: give one of them another name")
         if not own and self.id_column:
             raise ValueError("`id_column` is for a dataset of your own; the catalogue has its own")
         return self
@@ -91,6 +138,13 @@ class StudyRequest(Contract):
         if isinstance(datasets, list | tuple):
             return [{"name": entry} if isinstance(entry, str) else entry for entry in datasets]
         return datasets
+
+    @model_validator(mode="after")
+    def _labels_are_used(self) -> Self:
+        named = [dataset.name for dataset in self.datasets if dataset.labels and not isinstance(dataset.labels, dict)]
+        if named and "probes" not in self.pairs:
+            raise ValueError(f"labels of {named[0]} are named, but `pairs` has no `probes` that would use them")
+        return self
 
     @field_validator("models", "layers", "pairs")
     @classmethod

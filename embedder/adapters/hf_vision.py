@@ -12,20 +12,15 @@ from typing import Any
 
 import torch
 from PIL import Image as Picture
-from safetensors import SafetensorError
-from transformers import AutoImageProcessor, AutoModel
+from transformers import AutoImageProcessor
 
-from embedder.adapters.base import ModelInput, refuse_block
+from embedder.adapters.base import ModelInput, as_array, refuse_block
 from embedder.adapters.batches import run_batch
+from embedder.adapters.checkpoints import load_checkpoint
 from embedder.catalogue.rows import block_of
-from embedder.hub import translate_hub_errors
 from embedder.recipes import Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
-from shared.errors import CheckpointUnavailable
-
-# What a checkpoint may lack: the pooling head, which none of our vectors is taken from.
-_NOT_NEEDED = "pooler."
 
 
 class HfVisionAdapter:
@@ -63,7 +58,8 @@ class HfVisionAdapter:
 
     def prepare(self, values: Values) -> ModelInput:
         """`(3, y, x) float32`: resized, rescaled and normalised by the model's own processor."""
-        pixels: ModelInput = self._processor(Picture.fromarray(values), return_tensors="np")["pixel_values"][0]
+        picture = Picture.fromarray(as_array(values))
+        pixels: ModelInput = self._processor(picture, return_tensors="np")["pixel_values"][0]
         return pixels
 
     def encode(self, batch: Sequence[ModelInput]) -> Floats:
@@ -83,42 +79,8 @@ def load_hf_vision(model: ModelRef, folder: Path | None, device: torch.device) -
     Raises CheckpointUnavailable for a gated, missing or unfitting checkpoint, HubUnavailable when the hub does
     not answer.
     """
-    where = str(folder or model.checkpoint)
-    revision = "main" if folder else model.revision
-    try:
-        with translate_hub_errors("model", model.checkpoint, model.revision):
-            network, report = AutoModel.from_pretrained(
-                where,
-                revision=revision,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-            processor = AutoImageProcessor.from_pretrained(where, revision=revision, backend="pil")
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise CheckpointUnavailable(
-            f"{model.checkpoint} at {model.revision} cannot be loaded: {reason}",
-            "config.json, preprocessor_config.json and weights in safetensors",
-            "choose a revision that has them",
-        ) from error
-    _refuse_gaps(model, report)
+    network, processor = load_checkpoint(model, folder, AutoImageProcessor, backend="pil")
     return HfVisionAdapter(network, processor, model.pooling, device)
-
-
-def _refuse_gaps(model: ModelRef, report: Mapping[str, Any]) -> None:
-    """transformers fills what a checkpoint lacks with random numbers, and only warns."""
-    missing = [key for key in report["missing_keys"] if not key.startswith(_NOT_NEEDED)]
-    unfit = [str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"]]
-    if missing or unfit:
-        names = sorted([*missing, *unfit])
-        raise CheckpointUnavailable(
-            f"the weights of {model.checkpoint} at {model.revision} lack or misshape {len(names)} tensors, "
-            f"such as {', '.join(names[:3])}",
-            "every tensor that its config.json describes",
-            "choose another revision",
-        )
 
 
 def _pool_cls(states: torch.Tensor, config: Any) -> torch.Tensor:

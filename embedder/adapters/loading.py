@@ -44,6 +44,35 @@ def _load_hf_vision(model: ModelRef, settings: Settings) -> Adapter:
     return load_hf_vision(model, folder, choose_device(settings.device, settings.threads))
 
 
+def _load_hf_text(model: ModelRef, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.hf_text import load_hf_text
+    from embedder.device import choose_device
+
+    return load_hf_text(model, folder, choose_device(settings.device, settings.threads))
+
+
+def _load_text_wheel(model: ModelRef, settings: Settings) -> Adapter:
+    from embedder.adapters.hf_text import load_text_wheel
+    from embedder.device import choose_device
+
+    return load_text_wheel(model, choose_device(settings.device, settings.threads))
+
+
+def _load_label(model: ModelRef, settings: Settings) -> Adapter:
+    del settings
+    from embedder.adapters.label import load_label
+
+    return load_label(model)
+
+
 _LOADERS: Mapping[str, Callable[[ModelRef, Settings], Adapter]] = MappingProxyType(
-    {"efficientnet": _load_efficientnet, "hf-vision": _load_hf_vision, "fake": _load_fake}
+    {
+        "efficientnet": _load_efficientnet,
+        "hf-vision": _load_hf_vision,
+        "hf-text": _load_hf_text,
+        "hf-text-wheel": _load_text_wheel,
+        "label": _load_label,
+        "fake": _load_fake,
+    }
 )

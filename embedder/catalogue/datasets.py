@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from embedder.catalogue.rows import DatasetRow
-from shared.contracts import Modality
+from shared.contracts import CatalogueColumn, Modality
 from shared.errors import UnknownName
 
 _MATCH = "arcsinh-match-v1"
@@ -47,6 +47,17 @@ _LEGACY = Modality(
     scale_arcsec=0.262,
 )
 _DESI = Modality(name="desi", kind="spectrum", column="spectrum", recipe="spectrum-v1")
+_CATALOGUE = Modality(
+    name="catalogue",
+    kind="text",
+    recipe="sentence-v1",
+    columns=(
+        CatalogueColumn(name="magnitude_i", title="i magnitude", unit="mag"),
+        CatalogueColumn(name="colour_g_r", title="g-r colour", unit="mag"),
+        CatalogueColumn(name="effective_radius", title="effective radius", unit="arcsec"),
+        CatalogueColumn(name="inclination", title="inclination", unit="deg"),
+    ),
+)
 
 _ROWS: tuple[DatasetRow, ...] = (
     DatasetRow(
@@ -54,7 +65,7 @@ _ROWS: tuple[DatasetRow, ...] = (
         title="A simulated sky: galaxies with known physics, as four surveys would see them",
         source="mocksky",
         revision="v1",
-        modalities=(_hsc("hsc_image"), _JWST, _LEGACY, _DESI),
+        modalities=(_hsc("hsc_image"), _JWST, _LEGACY, _DESI, _CATALOGUE),
         labels={
             "redshift": "",
             "log_stellar_mass": "dex(solMass)",

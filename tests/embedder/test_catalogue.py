@@ -9,8 +9,9 @@ import pytest
 
 from embedder.adapters.loading import _LOADERS
 from embedder.catalogue.datasets import find_dataset, known_datasets
-from embedder.catalogue.models import find_model, known_models, listed_models
+from embedder.catalogue.models import find_model, known_models, label_model, listed_models
 from embedder.recipes import check_recipe
+from embedder.samples import entry_columns
 from embedder.sources.mocksky import LABELS, MODALITIES, VERSION
 from shared.errors import UnknownName
 
@@ -32,8 +33,20 @@ def test_families_of_the_paper_are_listed_and_fakes_are_not() -> None:
         "dinov2": ["small", "base", "large", "giant"],
         "convnextv2": ["nano", "tiny", "base", "large"],
         "ijepa": ["huge", "giant"],
+        "minilm": ["l6"],
+        "bge": ["small", "base", "large"],
+        "qwen3-embedding": ["0.6b", "4b", "8b"],
     }
     assert find_model("fake-small").family == "fake"
+    assert find_model("label") == label_model()
+
+
+def test_each_kind_of_data_has_the_models_that_take_it() -> None:
+    families: dict[str, set[str]] = {}
+    for row in known_models().values():
+        families.setdefault(row.takes, set()).add(row.family)
+    assert families.pop("image") == {"efficientnet-lite", "vit", "dinov2", "convnextv2", "ijepa", "fake"}
+    assert families == {"text": {"minilm", "bge", "qwen3-embedding"}, "label": {"label"}}
 
 
 def test_sizes_of_a_family_grow() -> None:
@@ -55,12 +68,12 @@ def test_an_unknown_dataset_is_answered_with_near_ones() -> None:
 
 def test_every_modality_can_be_shown_by_its_recipe() -> None:
     for row in known_datasets().values():
-        for modality in row.modalities:
+        for modality in (*row.modalities, *row.label_modalities()):
             check_recipe(modality)
 
 
 def test_framings_are_whole_numbers_of_the_reference_pixels() -> None:
-    hsc, jwst, legacy, _ = find_dataset("mocksky").modalities
+    hsc, jwst, legacy = find_dataset("mocksky").modalities[:3]
     assert hsc.field_arcsec is not None
     assert legacy.field_arcsec is not None
     assert jwst.field_arcsec is None
@@ -73,7 +86,14 @@ def test_the_row_of_mocksky_says_what_mocksky_is() -> None:
     assert row.simulated
     assert row.revision == VERSION
     assert row.labels == {label.name: label.unit for label in LABELS}
-    assert tuple(modality.name for modality in row.modalities) == tuple(MODALITIES)
+    assert tuple(modality.name for modality in row.modalities) == (*MODALITIES, "catalogue")
+    for modality in (row.modalities[-1], *row.label_modalities()):
+        assert set(entry_columns(modality)) <= {label.name for label in LABELS}
+
+
+def test_a_label_of_the_catalogue_stands_in_the_column_of_its_name() -> None:
+    (mass,) = (label for label in find_dataset("mocksky").label_modalities() if label.name == "log_stellar_mass")
+    assert (mass.kind, mass.column, mass.recipe, mass.unit) == ("label", "log_stellar_mass", "label-v1", "dex(solMass)")
 
 
 def test_accepting_a_study_loads_no_model_library() -> None:

@@ -168,17 +168,6 @@ def test_a_spectrum_is_read(tmp_path: Path, spectrum: Callable[..., Any]) -> Non
     assert observation.mask.dtype == bool
 
 
-def test_labels_are_the_plain_columns(write_table: Callable[..., Path], image: Callable[..., Any]) -> None:
-    kinds = pa.array(["I", "II", None, "I", "II", "I"])
-    z = pa.array([0.1, None, 0.3, 0.4, 0.5, 0.6])
-    folder = write_table([image(seed) for seed in range(6)], files=2, extra={"z": z, "kind": kinds})
-    labels = open_folder(folder).labels(1, 5)
-    assert set(labels) == {"object_id", "z", "kind"}
-    assert np.isnan(labels["z"].astype(float)[0])
-    assert labels["z"].tolist()[1:] == [0.3, 0.4, 0.5]
-    assert labels["kind"].tolist() == ["II", None, "I", "II"]
-
-
 @pytest.mark.parametrize(
     ("spoil", "error", "said"),
     [

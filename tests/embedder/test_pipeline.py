@@ -51,9 +51,6 @@ class CountingSource:
             self.given.append(sample.row)
             yield sample
 
-    def labels(self, start: int, stop: int) -> Any:
-        return self._source.labels(start, stop)
-
 
 def embed(
     spec: EmbeddingSpec,

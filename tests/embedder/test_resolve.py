@@ -159,7 +159,7 @@ def test_mocksky_is_pinned_by_version_and_seed(settings: Settings) -> None:
     dataset, modalities = resolve_dataset(DatasetRequest(name="mocksky"), settings)
     assert (dataset.rows, dataset.location, dataset.simulated) == (512, "0", True)
     assert dataset.revision.endswith("-seed0")
-    assert [modality.name for modality in modalities] == ["hsc", "jwst", "legacysurvey", "desi"]
+    assert [modality.name for modality in modalities] == ["hsc", "jwst", "legacysurvey", "desi", "catalogue"]
     other, one = resolve_dataset(
         DatasetRequest(name="mocksky", revision="seed7", limit=3, modalities=("legacysurvey",)), settings
     )
@@ -237,3 +237,120 @@ def test_what_the_catalogue_decides_is_not_taken_from_a_study(settings: Settings
         resolve_dataset(DatasetRequest(name="mocksky", split="test"), settings)
     with pytest.raises(ValidationError, match="`id_column` is for a dataset of your own"):
         DatasetRequest(name="mocksky", id_column="object_id")
+
+
+FR = {"fr_class": {"column": "fr", "classes": ["I", "II"]}}
+CATALOGUE = {"catalogue": {"kind": "text", "columns": ["z", {"name": "fr", "title": "morphology"}]}}
+
+
+@pytest.fixture
+def classified(write_table: Write, image: Make) -> Callable[..., Path]:
+    """Write a table of five objects with a class and a redshift."""
+
+    def write(fr: list[Any] | None = None, z: list[Any] | None = None) -> Path:
+        extra = {"fr": ["I", "II", None, "II", "I"] if fr is None else fr}
+        return write_table([image(seed) for seed in range(5)], files=2, extra={**extra, **({"z": z} if z else {})})
+
+    return write
+
+
+def test_labels_come_with_the_modalities_when_they_are_wanted(
+    classified: Callable[..., Path], ask: Ask, settings: Settings
+) -> None:
+    asked = ask(classified(), labels={**FR, "redshift": {"column": "z", "unit": "", "missing": [0]}})
+    dataset, plain = resolve_dataset(asked, settings)
+    again, all_ = resolve_dataset(asked, settings, labels=True)
+    assert again == dataset
+    assert [modality.name for modality in plain] == ["hsc"]
+    assert [(modality.name, modality.kind) for modality in all_] == [
+        ("hsc", "image"),
+        ("fr_class", "label"),
+        ("redshift", "label"),
+    ]
+    assert (all_[1].classes, all_[1].recipe, all_[2].missing) == (("I", "II"), "label-v1", (0.0,))
+
+
+def test_a_text_of_ones_own_has_the_recipe_of_texts(
+    classified: Callable[..., Path], ask: Ask, settings: Settings
+) -> None:
+    dataset, (catalogue,) = resolve_dataset(ask(classified(), modalities=CATALOGUE), settings)
+    assert (catalogue.kind, catalogue.recipe, catalogue.column) == ("text", "sentence-v1", "")
+    assert [(column.name, column.title) for column in catalogue.columns] == [("z", ""), ("fr", "morphology")]
+    assert dataset.rows == 5
+
+
+@pytest.mark.parametrize(
+    ("fr", "z", "labels", "error", "says"),
+    [
+        (
+            ["I", "II", "III", "I", "I"],
+            None,
+            FR,
+            BadTable,
+            r"train-00001-of-00002.parquet, row 0: .*'III'.*one of I, II",
+        ),
+        (
+            [None, "II", "", None, "II"],
+            None,
+            FR,
+            BadTable,
+            r"label fr_class in column fr is known of 2 of 5 .*, all alike",
+        ),
+        ([None, ""] * 2 + [None], None, FR, BadTable, r"is known of 0 of 5 objects; expected two values at least"),
+        (
+            None,
+            [np.nan, np.inf, 7.0, 7.0, None],
+            {"z": {"column": "z"}},
+            BadTable,
+            r"known of 2 of 5 objects, all alike",
+        ),
+        (None, None, {"z": {"column": "fr"}}, BadTable, r"column fr of label z is a string; .*`classes`"),
+        (None, None, {"z": {"column": "redshift"}}, MissingColumn, "has no column redshift"),
+        (None, None, {"z": {"column": "hsc_image"}}, BadTable, "column hsc_image of label z is a struct"),
+        (None, None, {"z": {"column": "fr", "classes": ["I"]}}, BadStudy, "label z of sky: .*at least two words"),
+    ],
+)
+def test_a_label_is_looked_through_at_the_door(
+    classified: Callable[..., Path],
+    ask: Ask,
+    settings: Settings,
+    fr: list[Any] | None,
+    z: list[Any] | None,
+    labels: dict[str, Any],
+    error: type[Exception],
+    says: str,
+) -> None:
+    folder = classified(fr, z)
+    with pytest.raises(error, match=says):
+        resolve_dataset(ask(folder, labels=labels), settings, labels=True)
+    resolve_dataset(ask(folder, labels=labels), settings)  # where it is not wanted, it is not looked at
+
+
+def test_only_the_rows_that_are_taken_decide_on_a_label(
+    classified: Callable[..., Path], ask: Ask, settings: Settings
+) -> None:
+    folder = classified(["I", "II", "I", "III", None])
+    assert resolve_dataset(ask(folder, labels=FR, limit=3), settings, labels=True)[0].rows == 3
+    with pytest.raises(BadTable, match="'III'"):
+        resolve_dataset(ask(folder, labels=FR, limit=4), settings, labels=True)
+
+
+def test_a_text_is_looked_at_at_the_door(classified: Callable[..., Path], ask: Ask, settings: Settings) -> None:
+    folder = classified()
+    for column, error, says in (("u", MissingColumn, "has no column u"), ("hsc_image", BadTable, "is a struct")):
+        wrong = {"catalogue": {"kind": "text", "columns": ["z", column]}}
+        with pytest.raises(error, match=says):
+            resolve_dataset(ask(folder, modalities=wrong), settings)
+    with pytest.raises(BadStudy, match=r"modality c of sky: .*told once each"):
+        resolve_dataset(ask(folder, modalities={"c": {"kind": "text", "columns": ["z", "z"]}}), settings)
+
+
+def test_labels_of_mocksky_are_chosen_by_name_or_all_taken(settings: Settings) -> None:
+    _, every = resolve_dataset(DatasetRequest(name="mocksky", modalities=("hsc",)), settings, labels=True)
+    assert len(every) == 1 + 8
+    _, some = resolve_dataset(DatasetRequest(name="mocksky", labels=("redshift",)), settings, labels=True)
+    assert [modality.name for modality in some if modality.kind == "label"] == ["redshift"]
+    with pytest.raises(UnknownName, match=r"no label of mocksky 'redshfit'.*did you mean redshift"):
+        resolve_dataset(DatasetRequest(name="mocksky", labels=("redshfit",)), settings, labels=True)
+    _, none = resolve_dataset(DatasetRequest(name="mocksky"), settings)
+    assert all(modality.kind != "label" for modality in none)

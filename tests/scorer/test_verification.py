@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from scorer.metrics import METRICS, metric_versions
+from scorer.pipeline import score
+from scorer.records import read_score, write_objects
 from scorer.verification import Check, verify
 from shared import keys
 from shared.archive import write_archive
 from shared.contracts import Study
 from shared.errors import StoreUnavailable
+from shared.outcomes import Attempt, MetricResult
+from shared.records import sha256_of
 from shared.store import MemoryStore
 from shared.zip_store import ZipStore
 
@@ -36,6 +41,42 @@ def test_what_was_exported_passes(scored: Scored, tmp_path: Path, vectors: bool)
     assert all(check.passed for check in checks.values())
     assert ("anew" in checks) == vectors
     assert all(check.looked_at for check in checks.values())
+
+
+def test_every_metric_of_this_release_passes(scored: Scored, scored_copy: MemoryStore, tmp_path: Path) -> None:
+    scoring = scored[1].scoring.model_copy(update={"metrics": tuple(METRICS), "slow_permutations": 99})
+    versions = metric_versions(scoring, probes=False)
+    study = scored[1].model_copy(update={"scoring": scoring, "metric_versions": versions, "pairs": scored[1].pairs[:2]})
+    scored_copy.put(keys.study(study.id), study.to_json())
+    for spec in study.scores():
+        score(spec, store=scored_copy, threads=1, attempt=Attempt(name="a1", worker="then:1"))
+    checks = checks_of(scored_copy, study, tmp_path, vectors=True)
+    assert [problem for check in checks.values() for problem in check.problems] == []
+    assert checks["anew"].looked_at == 2
+
+
+def test_a_metric_that_this_release_does_not_know_is_taken_as_it_is(
+    scored: Scored, scored_copy: MemoryStore, tmp_path: Path
+) -> None:
+    scoring = scored[1].scoring.model_copy(update={"metrics": ("of-tomorrow",)})
+    study = scored[1].model_copy(
+        update={"scoring": scoring, "metric_versions": {"of-tomorrow": 1}, "pairs": scored[1].pairs[:1]}
+    )
+    scored_copy.put(keys.study(study.id), study.to_json())
+    record = read_score(scored_copy, scored[1].scores()[0])
+    (spec,) = study.scores()
+    assert record is not None
+    result = MetricResult(metric="of-tomorrow", metric_version=1, value=2.5)
+    changed = {"spec": spec, "results": (result,), "per_object": keys.score_objects(spec), "nulls": ""}
+    objects = write_objects([f"galaxy {row}" for row in range(40)], {})
+    scored_copy.put(keys.score_objects(spec), objects)
+    changed["per_object_sha256"] = sha256_of(objects)
+    scored_copy.put(keys.score(spec), record.model_copy(update=changed).to_json())
+    checks = checks_of(scored_copy, study, tmp_path)
+    assert all(check.passed for check in checks.values()), checks
+    scored_copy.put(keys.score(spec), record.model_copy(update={**changed, "results": ()}).to_json())
+    checks = checks_of(scored_copy, study, tmp_path)
+    assert checks["results"].problems == (f"{spec.pair.label} has no of-tomorrow",)
 
 
 def test_an_unfinished_study_is_whole_but_for_what_it_says(

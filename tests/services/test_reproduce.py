@@ -232,8 +232,9 @@ def test_a_metric_of_another_version_is_named_before_anything_starts(first: tupl
     later = first[1].model_copy(update={"metric_versions": {"mknn": 99}})
     with pytest.raises(UnknownName, match="this release has version 1 of mknn; expected version 99"):
         check_runnable(later, Settings.read({}))
+    scoring = first[1].scoring.model_copy(update={"metrics": ("of-tomorrow",)})
     with pytest.raises(UnknownName, match="there is no metric 'of-tomorrow'"):
-        check_runnable(first[1].model_copy(update={"metric_versions": {"of-tomorrow": 1}}), Settings.read({}))
+        check_runnable(first[1].model_copy(update={"scoring": scoring}), Settings.read({}))
 
 
 def test_a_sky_of_another_version_is_named_before_anything_starts(scored: tuple[MemoryStore, Study]) -> None:

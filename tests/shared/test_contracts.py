@@ -53,6 +53,7 @@ IDENTITY = {
 OF_OTHER_KINDS = {  # identity too, of modalities that are no image
     "modality__columns": ({"columns": ({"name": "u"},)}, {"columns": ({"name": "g"},)}),
     "modality__unit": ({"column": "z", "unit": ""}, {"column": "z", "unit": "km / s"}),
+    "modality__missing": ({"column": "z", "missing": (-1.0,)}, {"column": "z", "missing": (-99.0,)}),
     "modality__classes": ({"column": "z", "classes": ("I", "II")}, {"column": "z", "classes": ("II", "I")}),
 }
 NOT_IDENTITY = {"dataset__location": "elsewhere", "model__parameters": 9.0, "model__part_rows": 50}
@@ -83,10 +84,16 @@ def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> N
     [
         ("text", {}, "at least one"),
         ("text", {"column": "u", "columns": ({"name": "u"},)}, "has no `column`"),
+        ("text", {"columns": ({"name": "u"}, {"name": "u"})}, "told once each"),
+        ("text", {"columns": ({"name": "u"},), "missing": (0.0,)}, "for a label"),
+        ("text", {"columns": ({"name": "u"},), "bands": ("g",)}, "for an image"),
+        ("text", {"columns": ({"name": "u\n"},)}, "control characters"),
+        ("label", {"column": "z", "field_arcsec": 1.0}, "for an image"),
         ("label", {}, "one `column`"),
         ("label", {"column": "z", "columns": ({"name": "u"},)}, "one `column`"),
         ("label", {"column": "z", "classes": ("I",)}, "at least two words"),
         ("label", {"column": "z", "classes": ("I", "I")}, "each once"),
+        ("label", {"column": "z", "classes": ("I", "II ")}, "without white space"),
         ("spectrum", {"column": "s", "unit": "Jy"}, "for a label"),
     ],
 )
@@ -198,7 +205,10 @@ def test_a_study_is_named_by_what_it_asks(make_spec: SpecMaker) -> None:
     asked = Study(created_at="now", embeddings=embeddings, pairs=((0, 1),), scoring=Scoring())
     again = asked.model_copy(update={"created_at": "later", "title": "of another title"})
     assert again.id == asked.id
-    assert asked.model_copy(update={"scoring": Scoring(k=5)}).id != asked.id
+    other = asked.model_copy(update={"scoring": Scoring(k=5)})
+    assert other.id != asked.id
+    assert asked.scores()[0].scoring.k == (10,)
+    assert asked.model_copy(update={"scoring": Scoring(k=5)}).scores() == other.scores(), "nothing is kept of the old"
 
 
 @pytest.mark.parametrize(

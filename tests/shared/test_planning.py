@@ -156,3 +156,102 @@ def test_layers_are_compared_each_with_each_over_modalities_and_leave_the_size_s
     vit = {label for label in _labels(study) if "vit" in label}
     assert vit == {f"hsc/vit-base{a}|jwst/vit-base{b}" for a in ("", "/block-03") for b in ("", "/block-03")}
     assert {label for label in _labels(study) if "dinov2-base|hsc" in label} == {"hsc/dinov2-base|hsc/dinov2-small"}
+
+
+LABEL_MODEL = ModelRef(
+    name="label",
+    family="label",
+    adapter="label",
+    checkpoint="label",
+    revision="1",
+    pooling="value",
+    takes="label",
+    parameters=0,
+)
+PROBING: tuple[PairPolicy, ...] = ("crossmodal", "intramodal", "all", "probes")
+
+
+def _label(name: str) -> Modality:
+    return Modality(name=name, kind="label", column=name, recipe="label-v1")
+
+
+@pytest.fixture
+def probe(make_spec: SpecMaker) -> Plan:
+    """Plan a study of two sizes of dinov2 on hsc and jwst, with two labels."""
+
+    def make(*policies: PairPolicy, labels: tuple[str, ...] = ("redshift", "mass"), modalities: int = 2) -> Study:
+        spec = make_spec()
+        models = [
+            spec.model.model_copy(update={"name": f"dinov2-{size}", "family": "dinov2", "parameters": SIZES[size]})
+            for size in ("small", "base")
+        ]
+        seen = [*_many(spec, modalities), *map(_label, labels)]
+        return expand([(spec.dataset, seen)], [*models, LABEL_MODEL], policies, Scoring(), created_at="now")
+
+    return make
+
+
+def test_probes_are_of_every_embedding_and_every_label(probe: Plan) -> None:
+    study = probe("probes")
+    assert _labels(study) == {
+        f"{a}|{b}"
+        for embedding in ("m0/dinov2-small", "m0/dinov2-base", "m1/dinov2-small", "m1/dinov2-base")
+        for a, b in [sorted((embedding, f"{label}/label")) for label in ("redshift", "mass")]
+    }
+    assert {score.pair.kind for score in study.scores()} == {"probe"}
+    assert all(score.scoring.metrics == study.scoring.probes for score in study.scores())
+    assert sum(spec.modality.kind == "label" for spec in study.embeddings) == 2
+
+
+@pytest.mark.parametrize("policy", ["crossmodal", "intramodal", "all"])
+def test_labels_are_in_a_study_for_probes_alone(probe: Plan, policy: PairPolicy) -> None:
+    without = probe(policy, labels=())
+    assert probe(policy) == without
+    both = probe(policy, "probes")
+    pairs = {score.pair.label for score in both.scores() if score.pair.kind != "probe"}
+    assert pairs == {score.pair.label for score in without.scores()}
+    assert len(both.pairs) == len(without.pairs) + 8
+
+
+def test_no_policy_pairs_two_labels(probe: Plan) -> None:
+    for score in probe(*PROBING).scores():
+        sides = [score.pair.left.modality.kind, score.pair.right.modality.kind]
+        assert sides.count("label") <= 1
+
+
+def test_probes_stay_within_their_dataset(make_spec: SpecMaker) -> None:
+    labels: dict[str, object] = {"modality__kind": "label", "modality__column": "z", "modality__bands": ()}
+    specs = [
+        make_spec(dataset__name="one", **labels),
+        make_spec(dataset__name="one"),
+        make_spec(dataset__name="two"),
+        make_spec(dataset__name="three", **labels),
+        make_spec(dataset__name="two", modality__name="redshift", **labels),
+    ]
+    assert choose_pairs(specs, ["probes"]) == [(0, 1), (2, 4)]
+
+
+def test_probes_without_a_label_are_refused(make_spec: SpecMaker, probe: Plan) -> None:
+    with pytest.raises(BadStudy, match=r"no label to hold embeddings against: none is known of tiny; .*give `labels`"):
+        probe("crossmodal", "probes", labels=())
+    spec = make_spec()
+    known = (spec.dataset, [spec.modality, _label("redshift")])
+    unknown = (spec.dataset.model_copy(update={"name": "bare"}), [spec.modality])
+    study = expand([unknown, known], [spec.model, LABEL_MODEL], ["probes"], Scoring(), created_at="now")
+    assert [made.dataset.name for made in study.embeddings] == ["tiny", "tiny"]
+    with pytest.raises(BadStudy, match="leave no pair to compare"):
+        expand([(spec.dataset, [_label("redshift")])], [spec.model, LABEL_MODEL], ["probes"], Scoring(), created_at="n")
+
+
+def test_a_study_of_more_probes_than_pairs_may_be_is_refused(make_spec: SpecMaker) -> None:
+    spec = make_spec()
+    labels = [_label(f"l{number}") for number in range(51)]
+    seen = [(spec.dataset, [*_many(spec, 1000), *labels])]
+    with pytest.raises(BadStudy, match=r"a study of 51,000 pairs; expected at most 50,000"):
+        expand(seen, [spec.model, LABEL_MODEL], ["probes"], Scoring(), created_at="now")
+    fewer = [(spec.dataset, [*_many(spec, 1000), *labels[:50]])]
+    assert len(expand(fewer, [spec.model, LABEL_MODEL], ["probes"], Scoring(), created_at="now").pairs) == MOST_PAIRS
+
+
+def test_a_label_needs_no_model_of_the_study(make_spec: SpecMaker) -> None:
+    refuse_unseen("tiny", [make_spec().modality, _label("redshift")], [make_spec().model])

@@ -6,14 +6,14 @@ rows are read, in whatever order, by whatever process, with or without a cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from embedder.samples import Image, Observation, Sample, Source, Spectrum
+from embedder.samples import Entry, Image, Observation, Sample, Source, Spectrum, entry_columns
 from embedder.sources.mocksky.blocks import Arrays, Blocks
 from embedder.sources.mocksky.images import render
 from embedder.sources.mocksky.population import Galaxy, Population
@@ -47,6 +47,7 @@ LABELS = (
     Label("magnitude_i", "mag(AB)", "total magnitude in hsc-i"),
     Label("colour_g_r", "mag", "total hsc-g minus hsc-r, AB"),
 )
+_LABEL_NAMES = tuple(label.name for label in LABELS)
 
 
 class MockSky(Source):
@@ -73,8 +74,16 @@ class MockSky(Source):
     def read(self, modality: Modality, start: int, stop: int) -> Iterator[Sample]:
         """Yield galaxies `start <= number < stop` as `modality` sees them; its name is one of `MODALITIES`.
 
-        Raises UnknownName for another modality, BadInput for rows that are not there, both at once.
+        Of a text or a label, the columns are those of `LABELS`, and every value is known. Raises UnknownName for
+        another modality or column, BadInput for rows that are not there, all at once.
         """
+        if modality.kind in ("text", "label"):
+            columns = tuple(entry_columns(modality))
+            for column in columns:
+                if column not in _LABEL_NAMES:
+                    raise UnknownName.of("label of mocksky", column, _LABEL_NAMES)
+            self._check(start, stop)
+            return self._entries(columns, start, stop)
         if modality.name not in MODALITIES:
             raise UnknownName.of("modality of mocksky", modality.name, MODALITIES)
         self._check(start, stop)
@@ -93,7 +102,12 @@ class MockSky(Source):
 
     def _samples(self, modality: str, start: int, stop: int) -> Iterator[Sample]:
         for number, arrays in self._observed(modality, start, stop):
-            yield Sample(f"mocksky-{number:06d}", number, _observation(modality, arrays))
+            yield Sample(_object_id(number), number, _observation(modality, arrays))
+
+    def _entries(self, columns: Sequence[str], start: int, stop: int) -> Iterator[Sample]:
+        for number in range(start, stop):
+            row = dict(zip(_LABEL_NAMES, _label_row(self._population.galaxy(number)), strict=True))
+            yield Sample(_object_id(number), number, Entry({column: row[column] for column in columns}))
 
     def _observed(self, modality: str, start: int, stop: int) -> Iterator[tuple[int, Arrays]]:
         if self._blocks is None:
@@ -121,6 +135,10 @@ class MockSky(Source):
             recorded = record(galaxy, self.seed)
             return {"flux": recorded.flux, "ivar": recorded.ivar, "mask": recorded.mask}
         return {"flux": render(galaxy, SURVEYS[modality], self.seed)}
+
+
+def _object_id(number: int) -> str:
+    return f"mocksky-{number:06d}"
 
 
 def _observation(modality: str, arrays: Arrays) -> Observation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embedder.samples import Image, Spectrum
+from embedder.catalogue.datasets import find_dataset
+from embedder.recipes import Prepared, find_recipe
+from embedder.samples import Entry, Image, Spectrum
 from embedder.sources.mocksky import LABELS, MODALITIES, VERSION, MockSky
 from embedder.sources.mocksky.blocks import Blocks
 from shared.errors import BadInput, UnknownName
@@ -76,11 +79,35 @@ def test_labels_do_not_depend_on_the_range(sky: MockSky) -> None:
         np.testing.assert_array_equal(column, whole[name][33:37])
 
 
+def test_labels_and_texts_are_the_label_columns_of_the_same_galaxies(sky: MockSky) -> None:
+    known = sky.labels(30, 40)
+    for label in find_dataset("mocksky").label_modalities():
+        samples = list(sky.read(label, 30, 40))
+        assert [sample.row for sample in samples] == list(range(30, 40))
+        assert [sample.observation for sample in samples] == [Entry({label.name: value}) for value in known[label.name]]
+    catalogue = find_dataset("mocksky").modalities[-1]
+    (sample,) = sky.read(catalogue, 33, 34)
+    assert sample.object_id == next(sky.read(modality("hsc"), 33, 34)).object_id
+    assert sample.observation == Entry({column.name: known[column.name][3] for column in catalogue.columns})
+    prepared = find_recipe(catalogue.recipe).prepare(sample.observation, catalogue)
+    assert isinstance(prepared, Prepared)
+    assert re.fullmatch(r"i magnitude .* mag, g-r colour .* mag, effective radius .* arcsec, inclination .* deg\.",
+                        str(prepared.values))  # fmt: skip
+
+
+def test_a_label_that_mocksky_has_not_is_named_with_its_neighbours(sky: MockSky) -> None:
+    label = find_dataset("mocksky").label_modalities()[0].model_copy(update={"column": "redshfit"})
+    with pytest.raises(UnknownName, match=r"no label of mocksky 'redshfit'.*did you mean redshift"):
+        sky.read(label, 0, 1)
+    with pytest.raises(BadInput, match="a range within 0 to 96"):
+        sky.read(label.model_copy(update={"column": "redshift"}), 0, 97)
+
+
 def test_another_process_with_one_thread_sees_the_same_galaxy(sky: MockSky) -> None:
     program = (
         "import hashlib; from embedder.sources.mocksky import MockSky, MODALITIES;"
         "from types import SimpleNamespace as N; sky = MockSky(7, 20, None);"
-        "flux = [next(sky.read(N(name=name), 17, 18)).observation.flux.tobytes() for name in MODALITIES];"
+        "flux = [next(sky.read(N(name=name, kind='image'), 17, 18)).observation.flux.tobytes() for name in MODALITIES];"
         "print(hashlib.sha256(b''.join(flux)).hexdigest())"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -23,7 +23,14 @@ def test_the_examples_are_studies() -> None:
     assert radio.datasets[0].folder == str(EXAMPLES.parents[1] / "shared/data/radio_first_nvss")
     assert isinstance(radio.datasets[0].modalities, dict)
     assert radio.datasets[0].modalities["first"].field_arcsec == 230.4
+    assert set(radio.datasets[0].labels) == {"redshift", "fr_class"}
     assert read_study_file(EXAMPLES / "mocksky.yaml").datasets[0].limit == 512
+    sdss = read_study_file(EXAMPLES / "sdss.yaml").datasets[0]
+    assert isinstance(sdss.modalities, dict)
+    told = [column.name for seen in sdss.modalities.values() for column in seen.columns]
+    assert isinstance(sdss.labels, dict)
+    assert len(told) == 8
+    assert sdss.labels["redshift"].column not in told
 
 
 def test_a_relative_folder_is_taken_from_the_file(tmp_path: Path) -> None:
@@ -46,7 +53,8 @@ def test_a_relative_folder_is_taken_from_the_file(tmp_path: Path) -> None:
         ("datasets: [mocksky]\nmodels: [a]\nscorng:\n  k: 3\n", "sky.yaml:3: scorng: there is no such field; did you "),
         (
             "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      colum: c\n",
-            "sky.yaml:7: datasets.0.modalities.r.colum: there is no such field (and 1 more); did you mean column?",
+            "sky.yaml:7: datasets.0.modalities.r.colum: there is no such field (and 1 more); "
+            "did you mean column or columns?",
         ),
         (
             "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      column: c\n      band: [g]\n",

@@ -1,0 +1,69 @@
+"""Checkpoints of the transformers library: read from safetensors only, whole, and without running code of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModel
+
+from embedder.hub import translate_hub_errors
+from shared.contracts import ModelRef
+from shared.errors import CheckpointUnavailable
+
+# What a checkpoint may lack: the pooling head, which none of our vectors is taken from.
+_NOT_NEEDED = "pooler."
+
+
+class Checkpoint(NamedTuple):
+    """A network, and what turns pictures or texts into its input."""
+
+    network: Any
+    processor: Any
+
+
+def load_checkpoint(model: ModelRef, folder: Path | None, processor: Any, **options: Any) -> Checkpoint:
+    """The model at its commit of the hub, or from the local `folder` that stands in for it.
+
+    processor: the class of transformers that reads its processor, given `options`. Raises CheckpointUnavailable for a
+    gated, missing or unfitting checkpoint, HubUnavailable when the hub does not answer.
+    """
+    where = str(folder or model.checkpoint)
+    revision = "main" if folder else model.revision
+    try:
+        with translate_hub_errors("model", model.checkpoint, model.revision):
+            network, report = AutoModel.from_pretrained(
+                where,
+                revision=revision,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+            made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointUnavailable(
+            f"{model.checkpoint} at {model.revision} cannot be loaded: {reason}",
+            "config.json, its processor's or tokenizer's files, and weights in safetensors",
+            "choose a revision that has them",
+        ) from error
+    _refuse_gaps(model, report)
+    return Checkpoint(network, made)
+
+
+def _refuse_gaps(model: ModelRef, report: Mapping[str, Any]) -> None:
+    """transformers fills what a checkpoint lacks with random numbers, and only warns."""
+    missing = [key for key in report["missing_keys"] if not key.startswith(_NOT_NEEDED)]
+    unfit = [str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"]]
+    if missing or unfit:
+        names = sorted([*missing, *unfit])
+        raise CheckpointUnavailable(
+            f"the weights of {model.checkpoint} at {model.revision} lack or misshape {len(names)} tensors, "
+            f"such as {', '.join(names[:3])}",
+            "every tensor that its config.json describes",
+            "choose another revision",
+        )
