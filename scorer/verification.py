@@ -23,7 +23,7 @@ from shared import keys
 from shared.archive import ArchiveIndex, Entry, part_keys, read_index, read_study, record_keys
 from shared.contracts import Contract, Study
 from shared.embeddings import load_vectors, read_manifest_with_hash
-from shared.errors import BadArchive, Permanent
+from shared.errors import BadArchive, Permanent, one_line
 from shared.records import read_bytes, sha256_of
 from shared.store import ObjectStore
 
@@ -55,7 +55,7 @@ class _Tally:
     def look(self, problems: Iterable[str] = ()) -> None:
         """One more was looked at, and these problems found in it."""
         self._looked_at += 1
-        self._problems += problems
+        self._problems += map(one_line, problems)  # what an archive says of itself may hold anything
 
     def read(self, read: Callable[[], T | None], absent: str = "") -> T | None:
         """What `read` reads; None, and a problem, for what is not there or cannot be read."""
@@ -63,7 +63,7 @@ class _Tally:
         try:
             found = read()
         except Permanent as error:
-            self._problems.append(error.wrong)
+            self._problems.append(one_line(error.wrong))
             return None
         if found is None:
             self._problems.append(absent)
@@ -77,9 +77,7 @@ class _Tally:
 def verify(archive: ObjectStore, *, threads: int = 0, anew: bool = True) -> Iterator[Check]:
     """Every check, in order, as it is done.
 
-    anew: where vectors are in the archive, also make its scores anew; threads: for that, 0 means all cores.
-
-    After an index or a study that cannot be read, there is nothing to hold the rest against, and no further check.
+    anew: where vectors are in the archive, also make its scores anew; threads: for that, 0 means all cores. After an index or a study that cannot be read, there is nothing to hold the rest against, and no further check.
     What may pass, such as StoreUnavailable, is raised and is no problem of the archive.
     """
     tally = _Tally("index", "there is one, and it can be read")

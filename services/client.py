@@ -16,6 +16,7 @@ import httpx
 
 from services.field_errors import InvalidFields, validate
 from services.study_file import read_study_file
+from shared.archive import MEDIA
 from shared.errors import ApiUnavailable, BadSetting, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.requests import StudyRequest
@@ -127,6 +128,8 @@ class Client:
         """
         response = self._send("GET", _study(study_id, "archive"), stream=True, params={"vectors": str(vectors).lower()})
         try:
+            if response.headers.get("Content-Type") != MEDIA:
+                raise self._stranger(response)
             for piece in response.iter_bytes():
                 target.write(piece)
         except httpx.TransportError as error:
@@ -234,12 +237,15 @@ class Client:
 
     def _json(self, response: httpx.Response) -> dict[str, Any]:
         if response.headers.get("Content-Type") not in _JSON_TYPES:
-            raise ApiUnavailable(
-                f"{self.url} answers {response.status_code} {response.reason_phrase}, but is no api of ours",
-                "an api of Same Sky",
-                "see SAMESKY_API_URL",
-            )
+            raise self._stranger(response)
         return dict(response.json())
+
+    def _stranger(self, response: httpx.Response) -> ApiUnavailable:
+        return ApiUnavailable(
+            f"{self.url} answers {response.status_code} {response.reason_phrase}, but is no api of ours",
+            "an api of Same Sky",
+            "see SAMESKY_API_URL",
+        )
 
     def _error(self, response: httpx.Response) -> SameSkyError:
         """The error that the api named. Raises ApiUnavailable when what answered is something else."""

@@ -319,6 +319,7 @@ NAMED: list[tuple[str, Alteration, str, str]] = [
     ("an entry from elsewhere", add("readme.txt"), "keys", "the study names no readme.txt"),
     ("vectors that the index denies", index(vectors=False), "keys", "/attempts/a1/part-00000.parquet"),
     ("what is there said to be missing", say_missing, "keys", "is said to be missing, and is there"),
+    ("an escape said to be missing", index(missing=["x\x1b[2J"]), "keys", r"the study names no x\x1b[2J"),
     ("no manifest", drop("manifest", say=True), "manifests", "there is no manifest of sky/"),
     ("a manifest of another embedding", swap("manifest"), "manifests", "is the manifest of sky/"),
     ("a manifest that is none", write("manifest", b"[]"), "manifests", "is not a Manifest record"),

@@ -133,6 +133,17 @@ def test_an_archive_that_breaks_off_is_an_error_and_no_file(
     assert "broke off" in done.stderr
 
 
+def test_the_answer_of_a_stranger_is_no_archive() -> None:
+    target = io.BytesIO()
+    stranger = httpx.MockTransport(lambda _: httpx.Response(200, html="<p>welcome</p>"))
+    with (
+        Client("http://localhost", transport=stranger) as client,
+        pytest.raises(ApiUnavailable, match="no api of ours"),
+    ):
+        client.archive("0" * 32, target)
+    assert target.getvalue() == b""
+
+
 def test_archive_then_verify(run: Run, study: Study, tmp_path: Path) -> None:
     done = run("archive", study.id)
     assert done.exit_code == 0, done.output
