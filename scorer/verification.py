@@ -77,8 +77,9 @@ class _Tally:
 def verify(archive: ObjectStore, *, threads: int = 0, anew: bool = True) -> Iterator[Check]:
     """Every check, in order, as it is done.
 
-    anew: where vectors are in the archive, also make its scores anew; threads: for that, 0 means all cores. After an index or a study that cannot be read, there is nothing to hold the rest against, and no further check.
-    What may pass, such as StoreUnavailable, is raised and is no problem of the archive.
+    anew: where vectors are in the archive, also make its scores anew; threads: for that, 0 means all cores. After an
+    index or a study that cannot be read there is nothing to hold the rest against, and no further check. What may pass,
+    such as StoreUnavailable, is raised, and is no problem of the archive.
     """
     tally = _Tally("index", "there is one, and it can be read")
     index = tally.read(partial(read_index, archive))
