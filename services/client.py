@@ -29,7 +29,7 @@ _PAGE = 1000
 _PATIENCE_SECONDS = 60.0
 _IDLE_SECONDS = 1.0  # the api closes an idle connection after 2 s: one of that age may be gone when it is used
 _JSON_TYPES = ("application/json", "application/problem+json")
-TableName = Literal["scores", "matrix", "curves", "layers", "probes"]
+TableName = Literal["scores", "matrix", "curves", "layers", "probes", "differences", "links"]
 StudySource = StudyRequest | Mapping[str, Any] | str | os.PathLike[str]
 
 
@@ -191,6 +191,14 @@ class Client:
     def probes(self, study_id: str) -> list[dict[str, Any]]:
         """The probe table of a study."""
         return list(self._pages(_study(study_id, "probes")))
+
+    def differences(self, study_id: str, **chosen: str) -> list[dict[str, Any]]:
+        """Each step to the next larger model of a study's families, object by object. chosen: metric, k."""
+        return list(self._pages(_study(study_id, "differences"), **chosen))
+
+    def links(self, study_id: str, **chosen: str) -> list[dict[str, Any]]:
+        """Alignment against probes, over a study's models. chosen: metric, probe, k."""
+        return list(self._pages(_study(study_id, "links"), **chosen))
 
     def table(self, study_id: str, name: TableName, format: FormatName, **chosen: str) -> bytes:  # noqa: A002
         """One of a study's tables as one file. chosen: as of the method of that name."""

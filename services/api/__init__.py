@@ -10,6 +10,7 @@ from flask import Flask
 from services.api import (
     archive,
     catalogue,
+    comparisons,
     figures,
     garbage,
     health,
@@ -34,6 +35,7 @@ from shared.settings import Settings
 _ENDPOINTS = (
     *studies.ENDPOINTS,
     *overviews.ENDPOINTS,
+    *comparisons.ENDPOINTS,
     *figures.ENDPOINTS,
     *results.ENDPOINTS,
     *archive.ENDPOINTS,
