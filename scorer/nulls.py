@@ -50,7 +50,7 @@ def moments_of_null(left: Table, right: Table) -> tuple[float, float]:
     by how many ends they share.
     """
     n, k = left.shape
-    first, second = _edge_pairs(left), _edge_pairs(right)
+    first, second = edge_pairs(left), edge_pairs(right)
     products = [a * b for a, b in zip(first, second, strict=True)]
     same, turned, from_one, to_one, in_line, apart = products
     square = sum(
@@ -62,7 +62,7 @@ def moments_of_null(left: Table, right: Table) -> tuple[float, float]:
     return float(mean / (n * k)), math.sqrt(square - mean**2) / (n * k)
 
 
-def _edge_pairs(table: Table) -> tuple[int, int, int, int, int, int]:
+def edge_pairs(table: Table) -> tuple[int, int, int, int, int, int]:
     """Ordered pairs of edges that are the same, each other's reverse, share their start, share their end, follow
     one another (counted one way), and share nothing."""
     n, k = table.shape

@@ -12,18 +12,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from scorer.comparison import Comparison, Measured
-from scorer.metrics import Metric, find_metric
+from scorer.metrics import Asked, Metric, find_metric, find_probe
 from scorer.neighbour_cache import OnTable, ignore_table
 from scorer.pairing import join
+from scorer.probes.probing import FEWEST, Probing
 from scorer.records import read_score, result_of, write_nulls, write_objects
 from scorer.sides import StoredSide
 from shared import keys
 from shared.contracts import EmbeddingSpec, ScoreSpec
 from shared.embeddings import load_object_ids, read_manifest_with_hash
-from shared.errors import NotReady
+from shared.errors import BadRecord, BadStudy, NotReady
 from shared.outcomes import Attempt, Manifest, Provenance, ScoreRecord, Transition
 from shared.packages import package_versions
 from shared.records import sha256_of
@@ -31,6 +34,7 @@ from shared.states import State
 from shared.store import ObjectStore
 
 _PACKAGES = ("samesky", "faiss-cpu", "numpy", "pyarrow")
+_Answer = tuple[Metric[Comparison] | Metric[Probing], int | None, Measured]
 
 
 class _Whole(NamedTuple):
@@ -54,28 +58,24 @@ def score(
     per relabelling are stored before the record, so a record names what is there. before_commit: asked when all is
     computed; what it raises keeps the score out of the store. on_table: told of each neighbour table that is used
     whether it was found in the store. Raises NotReady (retryable) while an embedding is not whole, UnknownName for a
-    metric, TooFewObjects, ZeroVector, and Corrupt for what the store has lost or altered; then no record is written.
+    metric, TooFewObjects, ZeroVector, DegenerateEmbedding, BadStudy for a pair of labels, and Corrupt for what the
+    store has lost or altered; then no record is written.
     """
     found = read_score(store, spec)
     if found is not None:
         return found
     started = time.monotonic()
-    metrics = [find_metric(name, spec.metric_versions.get(name)) for name in spec.scoring.metrics]
     left, right = _read_whole(store, spec.pair.left), _read_whole(store, spec.pair.right)
-    most = spec.scoring.largest_k
-    overlap = join(left.object_ids, right.object_ids, at_least=most + 1)
+    overlap = join(left.object_ids, right.object_ids, at_least=_fewest_objects(spec))
     ids = overlap.object_ids
-    comparison = Comparison(
-        object_ids=ids,
-        left=StoredSide(store, left.manifest, left.sha256, ids, overlap.left_rows, most, on_table),
-        right=StoredSide(store, right.manifest, right.sha256, ids, overlap.right_rows, most, on_table),
-        scoring=spec.scoring,
-        pair_digest=spec.pair.digest,
-        k=spec.scoring.k[0],
+    most = spec.scoring.largest_k
+    sides = (
+        StoredSide(store, left.manifest, left.sha256, ids, overlap.left_rows, most, on_table),
+        StoredSide(store, right.manifest, right.sha256, ids, overlap.right_rows, most, on_table),
     )
     threads = threads or os.cpu_count() or 1
     with threadpool_limits(limits=threads):
-        measured = list(_measure(metrics, comparison))
+        measured = _probe(spec, *sides) if spec.pair.kind == "probe" else _compare(spec, *sides)
     before_commit()
     results = tuple(result_of(*each) for each in measured)
     answers = {result.label: answer for result, (_, _, answer) in zip(results, measured, strict=True)}
@@ -111,11 +111,57 @@ def score(
     return read_score(store, spec) or record
 
 
-def _measure(metrics: Iterable[Metric], comparison: Comparison) -> Iterator[tuple[Metric, int | None, Measured]]:
+def _fewest_objects(spec: ScoreSpec) -> int:
+    """Objects that the two sides must share."""
+    return max(spec.scoring.largest_k + 1, FEWEST if spec.pair.kind == "probe" else 0)
+
+
+def _compare(spec: ScoreSpec, left: StoredSide, right: StoredSide) -> list[_Answer]:
+    """What the metrics say of two embeddings."""
+    metrics = [find_metric(name, spec.metric_versions.get(name)) for name in spec.scoring.metrics]
+    comparison = Comparison(
+        object_ids=left.object_ids,
+        left=left,
+        right=right,
+        scoring=spec.scoring,
+        pair_digest=spec.pair.digest,
+        k=spec.scoring.k[0],
+    )
+    return list(_measure(metrics, comparison))
+
+
+def _probe(spec: ScoreSpec, left: StoredSide, right: StoredSide) -> list[_Answer]:
+    """What the probes say of an embedding and a label, which may stand on either side."""
+    probes = [find_probe(name, spec.metric_versions.get(name)) for name in spec.scoring.metrics]
+    embedding, label = (right, left) if left.manifest.spec.modality.kind == "label" else (left, right)
+    if embedding.manifest.spec.modality.kind == "label":
+        raise BadStudy(f"{spec.pair.label} is a pair of two labels", "an embedding and a label")
+    probing = Probing(
+        object_ids=label.object_ids,
+        side=embedding,
+        values=_numbers_of(label),
+        classes=label.manifest.spec.modality.classes,
+        scoring=spec.scoring,
+        pair_digest=spec.pair.digest,
+        label_digest=label.manifest.spec.digest,
+        k=spec.scoring.k[0],
+    )
+    return list(_measure(probes, probing))
+
+
+def _measure(metrics: Iterable[Metric[Asked]], asked: Asked) -> Iterator[tuple[Metric[Asked], int | None, Measured]]:
     """Each metric's answer; of one that counts neighbours, an answer for each k."""
     for metric in metrics:
-        for k in comparison.scoring.k if metric.per_k else (None,):
-            yield metric, k, metric.measure(comparison if k is None else replace(comparison, k=k))
+        for k in asked.scoring.k if metric.per_k else (None,):
+            yield metric, k, metric.measure(asked if k is None else replace(asked, k=k))
+
+
+def _numbers_of(label: StoredSide) -> npt.NDArray[np.float64]:
+    """The label of each shared object, `(n,)`: the one number of its vector."""
+    matrix = label.vectors().matrix
+    if matrix.shape[1] != 1:
+        raise BadRecord(f"the label {label.manifest.spec.label} has vectors of {matrix.shape[1]} numbers", "of one")
+    return matrix[:, 0].astype(np.float64)
 
 
 def _read_whole(store: ObjectStore, spec: EmbeddingSpec) -> _Whole:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scorer.comparison import Measured
+from scorer.comparison import Comparison, Measured
 from scorer.metrics import Metric
+from scorer.probes.probing import Probing
 from scorer.score_tables import parse_nulls, parse_objects
 from shared import keys
 from shared.contracts import ScoreSpec
@@ -41,8 +42,8 @@ def read_score(store: ObjectStore, spec: ScoreSpec) -> ScoreRecord | None:
     return record
 
 
-def result_of(metric: Metric, k: int | None, measured: Measured) -> MetricResult:
-    """What a metric answered, as it is recorded. k: neighbours it counted, if it counts any."""
+def result_of(metric: Metric[Comparison] | Metric[Probing], k: int | None, measured: Measured) -> MetricResult:
+    """What a metric or probe answered, as it is recorded. k: neighbours it counted, if it counts any."""
     return MetricResult(
         metric=metric.name,
         metric_version=metric.version,

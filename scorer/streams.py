@@ -16,6 +16,6 @@ _NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1, "sample": 2, 
 
 
 def open_stream(purpose: Purpose, seed: int, digest: str) -> np.random.Generator:
-    """The stream of one purpose for one pair, or one set of objects, at its start. digest: its own, hexadecimal."""
+    """The stream of one purpose at its start. digest: of a pair, a label or a set of objects, hexadecimal."""
     sequence = np.random.SeedSequence([seed, int(digest, 16)], spawn_key=(_NUMBERS[purpose],))
     return np.random.Generator(np.random.PCG64(sequence))

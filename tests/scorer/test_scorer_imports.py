@@ -12,7 +12,10 @@ import pytest
     ("module", "heavy"),
     [
         ("scorer.pipeline", ("torch", "transformers", "celery", "flask", "matplotlib")),
-        ("scorer.ready, scorer.metrics", ("torch", "faiss", "scipy", "celery", "flask", "matplotlib")),
+        (
+            "scorer.ready, scorer.metrics, scorer.link",
+            ("torch", "faiss", "scipy", "threadpoolctl", "celery", "flask", "matplotlib"),
+        ),
         ("scorer.figures", ("torch", "faiss", "celery", "flask", "matplotlib.pyplot")),
         ("scorer.trends", ("torch", "faiss", "celery", "flask", "matplotlib", "scipy.stats")),
     ],

@@ -97,6 +97,13 @@ def test_k_of_all_objects_is_refused(web: FlaskClient, body: Callable[..., Body]
     assert refused(web, {**body(), "scoring": {"k": 24}})["code"] == "too-few-objects"
 
 
+def test_probes_and_metrics_are_not_mistaken_for_one_another(web: FlaskClient, body: Callable[..., Body]) -> None:
+    misplaced = refused(web, {**body(), "scoring": {"metrics": ["ridge-probe"]}})
+    assert (misplaced["code"], misplaced["remedy"]) == ("unknown-name", "name it in `probes`")
+    assert refused(web, {**body(), "scoring": {"probes": ["mknn"]}})["remedy"] == "name it in `metrics`"
+    assert "ridge-probe" in refused(web, {**body(), "scoring": {"probes": ["rigde-probe"]}})["remedy"]
+
+
 def test_what_http_refuses_is_a_problem_too(web: FlaskClient) -> None:
     for answer, status in (
         (web.get("/nowhere"), 404),
