@@ -16,6 +16,7 @@ import httpx
 
 from services.field_errors import InvalidFields, validate
 from services.study_file import read_study_file
+from services.tables.formats import FormatName
 from shared.archive import MEDIA
 from shared.errors import ApiUnavailable, BadSetting, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
@@ -28,6 +29,7 @@ _PAGE = 1000
 _PATIENCE_SECONDS = 60.0
 _IDLE_SECONDS = 1.0  # the api closes an idle connection after 2 s: one of that age may be gone when it is used
 _JSON_TYPES = ("application/json", "application/problem+json")
+TableName = Literal["scores", "matrix", "curves", "layers", "probes"]
 StudySource = StudyRequest | Mapping[str, Any] | str | os.PathLike[str]
 
 
@@ -170,9 +172,29 @@ class Client:
         """Score rows of a study, or of everything that `filters` ask for: dataset, model, modality, kind, family."""
         return list(self._pages(_scores(study_id), **filters))
 
-    def score_table(self, format: Literal["csv", "parquet"], study_id: str | None = None, **filters: str) -> bytes:  # noqa: A002
-        """The same rows as one CSV or Parquet file."""
+    def score_table(self, format: FormatName, study_id: str | None = None, **filters: str) -> bytes:  # noqa: A002
+        """The same rows as one file."""
         return self._get(_scores(study_id), format=format, **filters).content
+
+    def matrix(self, study_id: str, **chosen: str) -> dict[str, Any]:
+        """The score matrix of a study. chosen: metric, k, statistic (`value`, `calibrated`, `p_value`)."""
+        return self._json(self._get(_study(study_id, "matrix"), **chosen))
+
+    def curves(self, study_id: str, **chosen: str) -> list[dict[str, Any]]:
+        """The points of a study's scaling curves. chosen: metric, k; all of them, unless given."""
+        return list(self._pages(_study(study_id, "curves"), **chosen))
+
+    def layers(self, study_id: str, **chosen: str) -> list[dict[str, Any]]:
+        """The layer maps of a study. chosen: as of `matrix`."""
+        return list(self._pages(_study(study_id, "layers"), **chosen))
+
+    def probes(self, study_id: str) -> list[dict[str, Any]]:
+        """The probe table of a study."""
+        return list(self._pages(_study(study_id, "probes")))
+
+    def table(self, study_id: str, name: TableName, format: FormatName, **chosen: str) -> bytes:  # noqa: A002
+        """One of a study's tables as one file. chosen: as of the method of that name."""
+        return self._get(_study(study_id, name), format=format, **chosen).content
 
     def score(self, score: str) -> dict[str, Any]:
         """One score's whole record, with its provenance."""
@@ -199,9 +221,15 @@ class Client:
         """The datasets there are."""
         return list(self._pages("/v1/datasets"))
 
-    def figure(self, study_id: str, name: str = "scaling", format: Literal["svg", "png", "pdf"] = "png") -> bytes:  # noqa: A002
-        """A figure of a study's scores."""
-        return self._get(_study(study_id, f"figures/{name}.{format}")).content
+    def figure(
+        self,
+        study_id: str,
+        name: str = "scaling",
+        format: Literal["svg", "png", "pdf"] = "png",  # noqa: A002
+        **chosen: str,
+    ) -> bytes:
+        """A figure of a study's scores. chosen: metric, k, and statistic of `matrix` and `layers`."""
+        return self._get(_study(study_id, f"figures/{name}.{format}"), **chosen).content
 
     def _pages(self, path: str, **query: str) -> Iterator[dict[str, Any]]:
         page = self._json(self._get(path, **{"limit": str(_PAGE), **query}))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from services.board import Board
+from services.discoveries import PValue, p_values_of
 from services.failures import describe_failure
 from shared import keys
 from shared.contracts import EmbeddingSpec, ScoreSpec, Study
@@ -19,12 +20,14 @@ from shared.embeddings import read_manifest
 from shared.endings import list_endings, state_at
 from shared.errors import BadRecord, BrokerUnavailable, UnknownName
 from shared.outcomes import Ending, Failure, ScoreRecord
+from shared.planning import MOST_PAIRS
 from shared.records import read_record
 from shared.states import State
 from shared.store import ObjectStore
 
 _REMEMBERED = 20_000
 _REMEMBERED_SCORES = 100_000
+_REMEMBERED_P_VALUES = MOST_PAIRS  # all of the largest study
 _FRESH_SECONDS = 1.0
 _SHARE = 4  # a list that takes long to make is good for longer: at most a fifth of the time goes into making it
 _FEW = 20
@@ -53,6 +56,7 @@ class Ledger:
         """Forget all that was remembered of work."""
         self._whole: OrderedDict[str, Whole] = OrderedDict()
         self._scored: OrderedDict[str, None] = OrderedDict()
+        self._p_values: OrderedDict[str, tuple[PValue, ...]] = OrderedDict()
         self._unreadable: dict[str, BadRecord] = {}
         self._endings: OrderedDict[str, Ending] = OrderedDict()
         self._lists: dict[str, tuple[float, Mapping[str, str]]] = {}
@@ -196,7 +200,16 @@ class Ledger:
 
     def record(self, spec: ScoreSpec) -> ScoreRecord | None:
         """The score, or None while there is none."""
-        return read_record(self.store, keys.score(spec), ScoreRecord)
+        record = read_record(self.store, keys.score(spec), ScoreRecord)
+        if record is not None:
+            _remember(self._p_values, spec.digest, p_values_of(record), _REMEMBERED_P_VALUES)
+        return record
+
+    def p_values(self, spec: ScoreSpec) -> tuple[PValue, ...]:
+        """The p-values of a score's results; none while there is no score. Raises BadRecord."""
+        if spec.digest not in self._p_values:
+            self.record(spec)
+        return self._p_values.get(spec.digest, ())
 
     def study(self, study_id: str) -> Study:
         """An accepted study. Raises UnknownName; BadName for what cannot be an id."""

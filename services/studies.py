@@ -11,8 +11,10 @@ from typing import TypeVar
 from embedder.catalogue.models import find_model, label_model
 from embedder.resolve import resolve_dataset, resolve_model
 from scorer.metrics import metric_versions
+from scorer.overviews.named import Named
 from services.board import Board, RowsDone
 from services.broker import Sender, make_app
+from services.discoveries import PValue, q_values
 from services.dispatch import Dispatcher, part_step_id
 from services.garbage import Garbage
 from services.histories import job_history, pair_history
@@ -271,6 +273,18 @@ class Studies:
                 continue
             records += [record] if record else []
         return records
+
+    def q_values(self, study: Study) -> dict[Named, float]:
+        """The q-values of those results of a study that exist now, and can be read."""
+
+        def read() -> Iterator[tuple[ScoreSpec, Sequence[PValue]]]:
+            for spec in self.scored(study):
+                try:
+                    yield spec, self._ledger.p_values(spec)
+                except BadRecord as error:
+                    _log.error("left out of the q-values: %s", error)
+
+        return q_values(read())
 
     def archive(self, study: Study, *, vectors: bool) -> Iterator[bytes]:
         """A study as one file, in pieces, as `shared.archive.write_archive` makes it."""

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from flask import Flask
 
-from services.api import archive, catalogue, garbage, health, index, metrics, results, scores, studies
+from services.api import (
+    archive,
+    catalogue,
+    figures,
+    garbage,
+    health,
+    index,
+    metrics,
+    overviews,
+    results,
+    scores,
+    studies,
+)
 from services.api.access import Access, guard
 from services.api.endpoint import mount
 from services.api.errors import describe_errors
@@ -21,6 +33,8 @@ from shared.settings import Settings
 
 _ENDPOINTS = (
     *studies.ENDPOINTS,
+    *overviews.ENDPOINTS,
+    *figures.ENDPOINTS,
     *results.ENDPOINTS,
     *archive.ENDPOINTS,
     *scores.ENDPOINTS,

@@ -63,10 +63,10 @@ def take_page(ranked: Iterable[tuple[Key, T]], limit: int) -> tuple[list[T], str
     return [item for _, item in taken[:limit]], following
 
 
-def page_response(model: type[Page[Any]], items: list[Any], following: str | None) -> Response:
-    """A page as JSON; the address of the next one also as a `Link` header (RFC 8288)."""
+def page_response(model: type[Page[Any]], items: list[Any], following: str | None, **more: Any) -> Response:
+    """A page as JSON; the address of the next one also as a `Link` header (RFC 8288). more: other fields of `model`."""
     address = _next_address(following) if following else None
-    response = json_response(model(items=items, next=address))
+    response = json_response(model(items=items, next=address, **more))
     if address:
         response.headers["Link"] = f'<{address}>; rel="next"'
     return response

@@ -1,71 +1,83 @@
-"""Scores as a flat table, one row per metric of a pair: the same columns as JSON, CSV and Parquet.
-
-Imports pyarrow only when a Parquet file is asked for.
-"""
+"""Scores as a flat table, one row per metric of a pair: the same columns in every format."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from scorer.overviews.named import Named
 from services.api.paging import Key
+from shared.columns import MILLIONS_UNPRINTED, PROBABILITY, UNPRINTED
 from shared.contracts import ScoreSpec
 from shared.outcomes import MetricResult, ScoreRecord
+
+_LEFT, _RIGHT = "of the left embedding", "of the right embedding"
 
 
 class ScoreRow(BaseModel):
     """One metric of one pair, with what it is worth and where it comes from.
 
-    left_*, right_*: the two embeddings of the pair. *_parameters: millions. *_objects: objects of each
-    embedding; objects: how many the two share. k: neighbours counted. interval: how low and high were found. What
-    a metric cannot give is null.
+    left_*, right_*: the two embeddings of the pair. What a metric cannot give is null.
     """
 
-    score: str = Field(description="digest of the score; GET /v1/scores/<score> gives the whole record")
+    score: Annotated[str, UNPRINTED] = Field(
+        description="digest of the score; GET /v1/scores/<score> gives the whole record"
+    )
     dataset: str
-    dataset_revision: str
-    simulated: bool
-    kind: str
+    dataset_revision: Annotated[str, UNPRINTED]
+    simulated: bool = Field(description="whether the dataset is a simulation")
+    kind: str = Field(description="crossmodal, intramodal, probe or other")
     left_modality: str
     right_modality: str
     left_model: str
     right_model: str
-    left_family: str
-    right_family: str
-    left_parameters: float
-    right_parameters: float
+    left_family: Annotated[str, UNPRINTED]
+    right_family: Annotated[str, UNPRINTED]
+    left_parameters: Annotated[float, MILLIONS_UNPRINTED] = Field(description=f"model parameters {_LEFT}, in millions")
+    right_parameters: Annotated[float, MILLIONS_UNPRINTED] = Field(
+        description=f"model parameters {_RIGHT}, in millions"
+    )
     left_layer: str
     right_layer: str
-    left_objects: int
-    right_objects: int
-    objects: int
+    left_objects: Annotated[int, UNPRINTED] = Field(description=f"objects {_LEFT}")
+    right_objects: Annotated[int, UNPRINTED] = Field(description=f"objects {_RIGHT}")
+    objects: int = Field(description="objects that the two embeddings share")
     metric: str
-    metric_version: int
-    k: int | None
+    metric_version: Annotated[int, UNPRINTED]
+    k: int | None = Field(description="neighbours counted; null where the metric counts none")
     value: float
-    chance: float | None
-    p_value: float | None
-    threshold: float | None
-    calibrated: float | None
-    low: float | None
-    high: float | None
-    confidence: float
-    interval: str | None
-    standard_error: float | None
-    null_mean: float | None
-    null_std: float | None
-    permutations: int
-    resamples: int
-    seed: int
-    left_revision: str
-    right_revision: str
-    left_manifest: str
-    right_manifest: str
-    created_at: str
+    chance: float | None = Field(description="the value expected of unrelated embeddings")
+    p_value: Annotated[float | None, PROBABILITY] = Field(
+        description="(1 + relabellings at or above the value)/(1 + relabellings)"
+    )
+    threshold: Annotated[float | None, UNPRINTED] = Field(description="what unrelated embeddings stay below")
+    calibrated: float | None = Field(description="0 at or below the threshold, 1 for a perfect value")
+    low: float | None = Field(description="lower end of the interval")
+    high: float | None = Field(description="upper end of the interval")
+    confidence: float = Field(description="of the interval and of the threshold")
+    interval: Annotated[str | None, UNPRINTED] = Field(description="how low and high were found")
+    standard_error: Annotated[float | None, UNPRINTED] = Field(description="jackknife over objects")
+    null_mean: Annotated[float | None, UNPRINTED] = Field(description="mean over relabellings")
+    null_std: Annotated[float | None, UNPRINTED] = Field(description="standard deviation over relabellings")
+    permutations: Annotated[int, UNPRINTED] = Field(description="relabellings drawn")
+    resamples: Annotated[int, UNPRINTED] = Field(description="bootstrap draws over objects")
+    seed: Annotated[int, UNPRINTED] = Field(description="of all that was drawn")
+    left_revision: Annotated[str, UNPRINTED] = Field(description=f"commit or release of the model {_LEFT}")
+    right_revision: Annotated[str, UNPRINTED] = Field(description=f"commit or release of the model {_RIGHT}")
+    left_manifest: Annotated[str, UNPRINTED] = Field(description=f"SHA-256 of the manifest {_LEFT}")
+    right_manifest: Annotated[str, UNPRINTED] = Field(description=f"SHA-256 of the manifest {_RIGHT}")
+    created_at: Annotated[str, UNPRINTED]
+
+
+class StudyScoreRow(ScoreRow):
+    """A score as one of a study's."""
+
+    q_value: Annotated[float | None, PROBABILITY] = Field(
+        description="p_value corrected for the false discovery rate (Benjamini & Hochberg 1995) over all results of "
+        "the study that exist now and have the same metric, k and kind"
+    )
 
 
 def place(spec: ScoreSpec, metric: str, k: int | None) -> Key:
@@ -80,6 +92,14 @@ def score_rows(records: Iterable[ScoreRecord]) -> list[ScoreRow]:
     """The rows of all metrics of all records, each in its place."""
     found = [(record, result) for record in records for result in record.results]
     return [_row(*each) for each in sorted(found, key=lambda each: place(each[0].spec, each[1].metric, each[1].k))]
+
+
+def study_score_rows(records: Iterable[ScoreRecord], q_values: Mapping[Named, float]) -> list[StudyScoreRow]:
+    """The same as rows of a study. q_values: of its results."""
+    return [
+        StudyScoreRow(**dict(row), q_value=q_values.get(Named(row.score, row.metric, row.k)))
+        for row in score_rows(records)
+    ]
 
 
 def _row(record: ScoreRecord, result: MetricResult) -> ScoreRow:
@@ -117,30 +137,3 @@ def _row(record: ScoreRecord, result: MetricResult) -> ScoreRow:
         right_manifest=record.provenance.right_manifest,
         created_at=record.provenance.created_at,
     )
-
-
-def to_csv(rows: Sequence[ScoreRow]) -> bytes:
-    """The rows as CSV (RFC 4180), UTF-8, with a header line; floats with all their digits."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(ScoreRow.model_fields))
-    writer.writeheader()
-    writer.writerows(row.model_dump() for row in rows)
-    return text.getvalue().encode()
-
-
-def to_parquet(rows: Sequence[ScoreRow]) -> bytes:
-    """The rows as a Parquet file; the columns have their types even when there is no row."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    types = {"string": pa.string(), "boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64()}
-    columns = ScoreRow.model_json_schema()["properties"]
-    schema = pa.schema([(name, types[_json_type(column)]) for name, column in columns.items()])
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema), file)
-    return file.getvalue()
-
-
-def _json_type(column: dict[str, Any]) -> str:
-    """The JSON type of a field, whether or not it may be null."""
-    return str(column["type"] if "type" in column else column["anyOf"][0]["type"])

@@ -1,34 +1,22 @@
-"""Scores: every one in the store, or those of a study, as JSON, CSV or Parquet."""
+"""Scores: every one in the store, as JSON or as a table in a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator
 
-from flask import Response, request
-from pydantic import Field
-from werkzeug.exceptions import NotAcceptable
+from flask import Response
 
-from services.api.endpoint import JSON, Endpoint, json_response
-from services.api.paging import Key, Page, PageQuery, check_cursor, page_response, read_cursor, take_page
-from services.api.score_table import ScoreRow, score_rows, to_csv, to_parquet
+from services.api.endpoint import Endpoint, json_response
+from services.api.paging import Key, Page, check_cursor, page_response, read_cursor, take_page
+from services.api.score_table import ScoreRow, score_rows
+from services.api.tables import MEDIA, TableMeta, TableQuery, answer
 from services.results import Results
 from services.studies import Studies
+from services.tables.table import Table
 from shared import keys
 from shared.contracts import PairKind
 from shared.errors import UnknownName
 from shared.outcomes import ScoreRecord
-
-CSV = "text/csv"
-PARQUET = "application/vnd.apache.parquet"
-MEDIA = (JSON, CSV, PARQUET)
-_MEDIA_OF = {"json": JSON, "csv": CSV, "parquet": PARQUET}
-
-
-class TableQuery(PageQuery):
-    """How scores are given. CSV and Parquet hold all rows at once; `limit` and `cursor` are for JSON."""
-
-    format: Literal["json", "csv", "parquet"] | None = Field(default=None, description="else as the Accept header says")
 
 
 class ScoreQuery(TableQuery):
@@ -53,12 +41,14 @@ class ScoreQuery(TableQuery):
 def list_scores(studies: Studies, query: ScoreQuery) -> Response:
     """All scores that the query asks for; pages in the order of their keys, so that a page reads its own records."""
 
-    def read_page() -> tuple[list[ScoreRow], str | None]:
-        return take_page(_rows_after(studies.results, query), query.limit)
+    def as_page() -> Response:
+        return page_response(Page[ScoreRow], *take_page(_rows_after(studies.results, query), query.limit))
 
-    return answer_scores(
-        query, read_page, lambda: filter(query.takes, score_rows(studies.results.scores(query.dataset)))
-    )
+    def as_table() -> Table:
+        rows = list(filter(query.takes, score_rows(studies.results.scores(query.dataset))))
+        return TableMeta.of("scores").tabulate(ScoreRow, rows, "Scores")
+
+    return answer(query.format, as_page, as_table)
 
 
 def _rows_after(results: Results, query: ScoreQuery) -> Iterator[tuple[Key, ScoreRow]]:
@@ -82,32 +72,6 @@ def get_score(studies: Studies, score: str) -> Response:
         if record:
             return json_response(record)
     raise UnknownName(f"there is no score {score[:80]!r}", "the digest of a score, as GET /v1/scores gives it")
-
-
-def answer_scores(
-    query: TableQuery,
-    read_page: Callable[[], tuple[list[ScoreRow], str | None]],
-    read_all: Callable[[], Iterable[ScoreRow]],
-) -> Response:
-    """A page of rows, or all of them, in the format that the request prefers."""
-    media = _MEDIA_OF[query.format] if query.format else _accepted()
-    response = page_response(Page[ScoreRow], *read_page()) if media == JSON else _table(list(read_all()), media)
-    response.vary.add("Accept")
-    return response
-
-
-def _accepted() -> str:
-    best = request.accept_mimetypes.best_match(MEDIA) if request.accept_mimetypes else JSON
-    if best is None:
-        raise NotAcceptable(f"scores are given as {', '.join(MEDIA)}")
-    return best
-
-
-def _table(rows: Sequence[ScoreRow], media: str) -> Response:
-    data, suffix = (to_csv(rows), "csv") if media == CSV else (to_parquet(rows), "parquet")
-    response = Response(data, mimetype=media)
-    response.headers["Content-Disposition"] = f'attachment; filename="scores.{suffix}"'
-    return response
 
 
 ENDPOINTS = (

@@ -1,26 +1,18 @@
-"""Studies: submit one, see them all, follow one to its scores and figures."""
+"""Studies: submit one, see them all, follow one to its scores."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from flask import Response
 
 from scorer.metrics import results_wanted
 from services.api.endpoint import Endpoint, json_response
 from services.api.paging import Page, PageQuery, cut_page, page_response
-from services.api.score_table import ScoreRow, place, score_rows
-from services.api.scores import MEDIA, TableQuery, answer_scores
+from services.api.score_table import StudyScoreRow, place, study_score_rows
+from services.api.tables import MEDIA, TableMeta, TableQuery, answer
 from services.studies import Studies
-from shared.errors import UnknownName
+from services.tables.table import Table
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.requests import StudyRequest
-
-if TYPE_CHECKING:
-    from scorer.figures import Format, Kind
-
-_FIGURES: dict[str, Kind] = {"scaling": "crossmodal", "scaling-intramodal": "intramodal"}
-_FIGURE_MEDIA = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 
 
 def submit_study(studies: Studies, body: StudyRequest) -> Response:
@@ -90,30 +82,25 @@ def list_pairs(studies: Studies, study: str, query: PageQuery) -> Response:
 
 
 def list_study_scores(studies: Studies, study: str, query: TableQuery) -> Response:
-    """Those scores of a study that exist."""
-    scored = studies.scored(studies.find(study))
+    """Those scores of a study that exist, with the q-value of each among them."""
+    found = studies.find(study)
+    scored = studies.scored(found)
 
-    def read_page() -> tuple[list[ScoreRow], str | None]:
+    def as_page() -> Response:
         places = [(place(spec, *named), spec, named) for spec in scored for named in results_wanted(spec.scoring)]
         page, following = cut_page(places, lambda each: each[0], limit=query.limit, cursor=query.cursor)
-        rows = score_rows(studies.scores({spec.digest: spec for _, spec, _ in page}.values()))
+        records = studies.scores({spec.digest: spec for _, spec, _ in page}.values())
         shown = {(spec.digest, *named) for _, spec, named in page}
-        return [row for row in rows if (row.score, row.metric, row.k) in shown], following
+        rows = study_score_rows(records, studies.q_values(found))
+        return page_response(
+            Page[StudyScoreRow], [row for row in rows if (row.score, row.metric, row.k) in shown], following
+        )
 
-    return answer_scores(query, read_page, lambda: score_rows(studies.scores(scored)))
+    def as_table() -> Table:
+        rows = study_score_rows(studies.scores(scored), studies.q_values(found))
+        return TableMeta.of("scores", found).tabulate(StudyScoreRow, rows, "Scores")
 
-
-def draw_figure(studies: Studies, study: str, name: str, form: Format) -> Response:
-    """A figure of a study's scores. Raises UnknownName for the figure, ObjectMissing while there is no score for it."""
-    if name not in _FIGURES:
-        raise UnknownName.of("figure", name, _FIGURES)
-    from scorer.figures import scaling_figure  # matplotlib is slow to load
-
-    records = studies.scores(studies.scored(studies.find(study)))
-    response = Response(scaling_figure(records, kind=_FIGURES[name], file_format=form), mimetype=_FIGURE_MEDIA[form])
-    if form == "svg":  # matplotlib styles by attribute
-        response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-    return response
+    return answer(query.format, as_page, as_table)
 
 
 ENDPOINTS = (
@@ -171,17 +158,9 @@ ENDPOINTS = (
         "/v1/studies/<study>/scores",
         list_study_scores,
         "Its scores",
-        Page[ScoreRow],
+        Page[StudyScoreRow],
         query=TableQuery,
         media=MEDIA,
         errors=(404, 406),
-    ),
-    Endpoint(
-        "GET",
-        "/v1/studies/<study>/figures/<name>.<any(svg, png, pdf):form>",
-        draw_figure,
-        "A figure of its scores: `scaling` over two modalities, `scaling-intramodal` over two sizes",
-        media=tuple(_FIGURE_MEDIA.values()),
-        errors=(404,),
     ),
 )

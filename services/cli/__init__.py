@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from services.cli import asking, processes, reproducing, tending, trends
+from services.cli import asking, overviews, processes, reproducing, tending, trends
 from services.cli.output import complain, exit_status
 from shared.errors import SameSkyError
 
@@ -61,6 +61,7 @@ def _ask(
 
 for _command in (
     *asking.COMMANDS,
+    *overviews.COMMANDS,
     *trends.COMMANDS,
     *tending.COMMANDS,
     *reproducing.COMMANDS,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from services.cli.output import ListFormat, ScoreFormat, as_json, complain, deliver, show, show_list
+from services.cli.output import ListFormat, TableFormat, complain, deliver_table, show, show_list
 from services.cli.tables import dataset_table, job_table, model_table, reasons, score_table, study_table, summary
 from services.cli.watching import watch
 from services.client import Client
@@ -118,29 +117,18 @@ def _say_absent(client: Client) -> None:
 def scores(
     context: typer.Context,
     study_id: StudyArgument = None,
-    form: Annotated[ScoreFormat, typer.Option("--format", help="How to write the scores.")] = ScoreFormat.TABLE,
+    form: Annotated[TableFormat, typer.Option("--format", help="How to write the scores.")] = TableFormat.TABLE,
     output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
 ) -> None:
     """Show the scores of a study; every score there is, unless one is named."""
     with Client(context.obj) as client:
-        match form:
-            case ScoreFormat.CSV:
-                deliver(client.score_table("csv", study_id), output, text=True)
-            case ScoreFormat.PARQUET:
-                deliver(client.score_table("parquet", study_id), output, text=False)
-            case ScoreFormat.JSON:
-                deliver(f"{as_json(client.scores(study_id))}\n".encode(), output, text=True)
-            case ScoreFormat.TABLE:
-                _show_scores(client.scores(study_id), output)
-
-
-def _show_scores(rows: list[dict[str, Any]], output: Path | None) -> None:
-    if output is None:
-        show(Console(), score_table(rows))
-        return
-    page = io.StringIO()
-    show(Console(file=page, width=120), score_table(rows))
-    deliver(page.getvalue().encode(), output, text=True)
+        deliver_table(
+            form,
+            output,
+            make_file=lambda file: client.score_table(file, study_id),
+            ask=lambda: client.scores(study_id),
+            lay_out=lambda rows, width: [score_table(rows, width)],
+        )
 
 
 def studies(context: typer.Context, form: FormatOption = ListFormat.TABLE) -> None:

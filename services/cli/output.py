@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from rich.console import Console, Group
 from rich.table import Table
 
+from services.tables.formats import FormatName
 from shared.errors import BadInput, Retryable, SameSkyError
+
+_FILE_WIDTH = 120
 
 
 class ListFormat(StrEnum):
@@ -23,13 +27,20 @@ class ListFormat(StrEnum):
     JSON = "json"
 
 
-class ScoreFormat(StrEnum):
-    """How scores are written."""
+class TableFormat(StrEnum):
+    """How a table of results is written."""
 
     TABLE = "table"
     CSV = "csv"
-    JSON = "json"
+    ECSV = "ecsv"
+    LATEX = "latex"
     PARQUET = "parquet"
+    JSON = "json"
+
+    @property
+    def file(self) -> FormatName | None:
+        """The format of a file that the api makes; None for what is written here."""
+        return next((name for name in get_args(FormatName) if name == self.value), None)
 
 
 def exit_status(error: SameSkyError) -> int:
@@ -63,9 +74,38 @@ def show_list(
         show(Console(), table(rows))
 
 
-def as_json(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as indented JSON."""
-    return json.dumps(rows, indent=1)
+def as_json(data: object) -> str:
+    """Plain data as indented JSON."""
+    return json.dumps(data, indent=1)
+
+
+def deliver_table(
+    form: TableFormat,
+    output: Path | None,
+    *,
+    make_file: Callable[[FormatName], bytes],
+    ask: Callable[[], Any],
+    lay_out: Callable[[Any, int], Iterable[str | Table | Group]],
+) -> None:
+    """Write a table of results as the user wants it.
+
+    make_file: the file, from the api. ask: plain data, from the api. lay_out: what people read, from the data and the
+    width there is.
+    """
+    if form.file:
+        deliver(make_file(form.file), output, text=form is not TableFormat.PARQUET)
+        return
+    found = ask()
+    if form is TableFormat.JSON:
+        deliver(f"{as_json(found)}\n".encode(), output, text=True)
+        return
+    if output is None:
+        console = Console()
+        show(console, *lay_out(found, console.width))
+        return
+    page = io.StringIO()
+    show(Console(file=page, width=_FILE_WIDTH), *lay_out(found, _FILE_WIDTH))
+    deliver(page.getvalue().encode(), output, text=True)
 
 
 def deliver(data: bytes, output: Path | None, *, text: bool) -> None:

@@ -24,6 +24,7 @@ _COLOURS = {
     State.CANCELLED: "yellow",
 }
 _WIDE = 20
+_ROOM_FOR_Q = 92
 _SCORE_ORDER = (
     "dataset",
     "kind",
@@ -36,39 +37,44 @@ _SCORE_ORDER = (
 Row = Mapping[str, Any]
 
 
-def score_table(rows: Sequence[Row]) -> Group:
-    """Score rows, as the api gives them: value, chance, p, interval, objects; a table per dataset and metric."""
+def score_table(rows: Sequence[Row], width: int = 80) -> Group:
+    """Score rows, as the api gives them: value, chance, p, interval, objects; a table per dataset and metric.
+
+    With q, where rows have it and `width` has room for it.
+    """
+    with_q = width >= _ROOM_FOR_Q and any("q_value" in row for row in rows)
     tables: dict[str, Table] = {}
     for row in sorted(rows, key=itemgetter(*_SCORE_ORDER)):
         heading = _heading(row)
         if heading not in tables:
-            tables[heading] = _empty_score_table(heading)
-        add_row(tables[heading], *_cells(row))
+            tables[heading] = _empty_score_table(heading, with_q)
+        add_row(tables[heading], *_cells(row, with_q))
     return Group(*tables.values()) if tables else Group("no score yet")
 
 
-def _empty_score_table(heading: str) -> Table:
+def _empty_score_table(heading: str, with_q: bool) -> Table:
     table = plain_table(heading)
     for name in ("modality", "model"):
         table.add_column(name, overflow="fold")
-    for name in ("value", "chance", "calib.", "p", "interval", "n"):
+    for name in ("value", "chance", "calib.", "p", *(("q",) if with_q else ()), "interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
 def _heading(row: Row) -> str:
     k = f", k = {row['k']}" if row["k"] else ""
-    return f"{_dataset(row)}: {row['metric']}{k}, {100 * row['confidence']:g}% interval"
+    return f"{name_dataset(row)}: {row['metric']}{k}, {100 * row['confidence']:g}% interval"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, with_q: bool) -> tuple[str, ...]:
     return (
         _sides(row["left_modality"], row["right_modality"]),
         _sides(row["left_model"], row["right_model"]),
         f"{row['value']:.4f}",
-        _number(row["chance"], ".4f"),
-        _number(row["calibrated"], ".4f"),
+        number(row["chance"], ".4f"),
+        number(row["calibrated"], ".4f"),
         format_p(row["p_value"]),
+        *((format_p(row.get("q_value")),) if with_q else ()),
         "" if row["low"] is None else f"{row['low']:.3f}-{row['high']:.3f}",
         str(row["objects"]),
     )
@@ -76,14 +82,16 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def format_p(p_value: float | None) -> str:
     """A p-value to two significant digits; nothing where there is none."""
-    return _number(p_value, ".2g")
+    return number(p_value, ".2g")
 
 
-def _number(value: float | None, digits: str) -> str:
+def number(value: float | None, digits: str) -> str:
+    """A number to so many digits; nothing where there is none."""
     return "" if value is None else f"{value:{digits}}"
 
 
-def _dataset(row: Row) -> str:
+def name_dataset(row: Row) -> str:
+    """The dataset of a row, and whether it is a simulation."""
     return f"{row['dataset']} (simulated)" if row["simulated"] else str(row["dataset"])
 
 

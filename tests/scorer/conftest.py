@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef
+from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, PairSpec, ScoreSpec
 from shared.embeddings import commit_manifest, store_part
-from shared.outcomes import Attempt, Manifest
+from shared.outcomes import Attempt, Interval, Manifest, MetricResult, Provenance, ScoreRecord
 from shared.store import ObjectStore
 from shared.vectors import Vectors
 
@@ -27,6 +27,7 @@ def make_spec() -> Callable[..., EmbeddingSpec]:
         dataset: str = "mocksky",
         rows: int = 200,
         simulated: bool = True,
+        layer: str = "final",
     ) -> EmbeddingSpec:
         return EmbeddingSpec(
             dataset=DatasetRef(
@@ -43,6 +44,7 @@ def make_spec() -> Callable[..., EmbeddingSpec]:
                 parameters=parameters,
                 part_rows=64,
             ),
+            layer=layer,
         )
 
     return make
@@ -75,3 +77,55 @@ def store_embedding() -> Callable[[ObjectStore, EmbeddingSpec, Vectors], Manifes
         return commit_manifest(store, spec, parts)
 
     return store_all
+
+
+@pytest.fixture(scope="session")
+def make_record() -> Callable[..., ScoreRecord]:
+    """A maker of records of 512 objects: `value` at the first k, and less at each other."""
+
+    def make(
+        left: EmbeddingSpec,
+        right: EmbeddingSpec,
+        value: float,
+        *,
+        metric: str = "mknn",
+        ks: tuple[int | None, ...] = (10,),
+        threshold: float = 0.025,
+    ) -> ScoreRecord:
+        return ScoreRecord(
+            spec=ScoreSpec(pair=PairSpec(left=left, right=right)),
+            left_objects=512,
+            right_objects=512,
+            objects=512,
+            results=tuple(_result(metric, k, value * 0.9**place, threshold) for place, k in enumerate(ks)),
+            per_object="scores/x",
+            provenance=Provenance(
+                left_manifest="0" * 64,
+                right_manifest="1" * 64,
+                packages={},
+                seconds=1,
+                threads=1,
+                created_at="",
+                worker="",
+            ),
+        )
+
+    return make
+
+
+def _result(metric: str, k: int | None, value: float, threshold: float) -> MetricResult:
+    return MetricResult(
+        metric=metric,
+        metric_version=1,
+        k=k,
+        value=value,
+        chance=(k or 10) / 511,
+        null_mean=(k or 10) / 511,
+        null_std=0.002,
+        p_value=0.001 if value > threshold else min(1.0, threshold - value + 0.05),
+        threshold=threshold,
+        calibrated=max(0.0, (value - threshold) / (1 - threshold)),
+        interval=Interval(low=value - 0.01, high=value + 0.01, confidence=0.95),
+        standard_error=0.005,
+        details={"folds_std": 0.01},
+    )

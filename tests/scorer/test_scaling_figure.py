@@ -9,44 +9,19 @@ from collections.abc import Callable
 import pytest
 
 from scorer.figures import Format, scaling_figure
-from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec
+from shared.contracts import EmbeddingSpec
 from shared.errors import ObjectMissing
-from shared.outcomes import Interval, MetricResult, Provenance, ScoreRecord
+from shared.outcomes import ScoreRecord
 
 Maker = Callable[..., EmbeddingSpec]
-
-
-def _record(left: EmbeddingSpec, right: EmbeddingSpec, value: float) -> ScoreRecord:
-    result = MetricResult(
-        metric="mknn",
-        metric_version=1,
-        k=10,
-        value=value,
-        chance=10 / 511,
-        null_mean=10 / 511,
-        null_std=0.002,
-        p_value=0.001,
-        interval=Interval(low=value - 0.01, high=value + 0.01, confidence=0.95),
-        standard_error=0.005,
-    )
-    return ScoreRecord(
-        spec=ScoreSpec(pair=PairSpec(left=left, right=right)),
-        left_objects=512,
-        right_objects=512,
-        objects=512,
-        results=(result,),
-        per_object="scores/x",
-        provenance=Provenance(
-            left_manifest="0" * 64, right_manifest="1" * 64, packages={}, seconds=1, threads=1, created_at="", worker=""
-        ),
-    )
+Recorder = Callable[..., ScoreRecord]
 
 
 @pytest.fixture
-def records(make_spec: Maker) -> list[ScoreRecord]:
+def records(make_spec: Maker, make_record: Recorder) -> list[ScoreRecord]:
     """Two families of three sizes, hsc against jwst and legacysurvey."""
     return [
-        _record(
+        make_record(
             make_spec("hsc", model=f"{family}-{size}", family=family, parameters=size),
             make_spec(other, model=f"{family}-{size}", family=family, parameters=size),
             0.05 + 0.01 * size,
@@ -81,27 +56,28 @@ def test_the_figure_names_what_it_shows(records: list[ScoreRecord]) -> None:
     texts = _texts(scaling_figure(records, file_format="svg"))
     assert "MKNN of crossmodal pairs against model size, simulated sky" in texts
     assert {"mocksky: hsc | jwst", "mocksky: hsc | legacysurvey", "dinov2", "vit", "chance"} <= texts
+    assert "null, up to its threshold" in texts
     assert "k = 10, 512 objects, bars: 95 % interval over objects" in texts
     assert {"5", "12", "20"} <= texts
 
 
-def test_a_real_sky_is_not_called_simulated(make_spec: Maker) -> None:
+def test_a_real_sky_is_not_called_simulated(make_spec: Maker, make_record: Recorder) -> None:
     sides = [make_spec(modality, dataset="radio", simulated=False) for modality in ("first", "nvss")]
-    texts = _texts(scaling_figure([_record(sides[0], sides[1], 0.08)], file_format="svg"))
+    texts = _texts(scaling_figure([make_record(sides[0], sides[1], 0.08)], file_format="svg"))
     assert "MKNN of crossmodal pairs against model size" in texts
 
 
-def test_intramodal_pairs_stand_at_the_larger_model(make_spec: Maker) -> None:
+def test_intramodal_pairs_stand_at_the_larger_model(make_spec: Maker, make_record: Recorder) -> None:
     sizes = [make_spec("hsc", model=f"vit-{size}", family="vit", parameters=size) for size in (86, 304, 632)]
-    steps = [_record(sizes[0], sizes[1], 0.3), _record(sizes[1], sizes[2], 0.4)]
+    steps = [make_record(sizes[0], sizes[1], 0.3), make_record(sizes[1], sizes[2], 0.4)]
     texts = _texts(scaling_figure(steps, kind="intramodal", file_format="svg"))
     assert {"mocksky: hsc", "304", "632"} <= texts
     assert "86" not in texts
 
 
-def test_nothing_to_draw_is_said(make_spec: Maker) -> None:
+def test_nothing_to_draw_is_said(make_spec: Maker, make_record: Recorder) -> None:
     with pytest.raises(ObjectMissing, match="no crossmodal score with mknn"):
         scaling_figure([])
     pair = make_spec("hsc", model="a"), make_spec("hsc", model="b")
     with pytest.raises(ObjectMissing, match="no crossmodal score"):
-        scaling_figure([_record(*pair, 0.1)])
+        scaling_figure([make_record(*pair, 0.1)])

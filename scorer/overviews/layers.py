@@ -1,0 +1,121 @@
+"""Layer maps: which layer of a model in one modality is alike to which layer of it in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from scorer.overviews.matrix import Cells, Statistic, statistic_of
+from scorer.overviews.ordering import layer_place
+from shared.columns import MILLIONS, MILLIONS_UNPRINTED, UNPRINTED
+from shared.outcomes import ScoreRecord
+
+
+class LayerMap(BaseModel):
+    """A statistic of every layer of one model in one modality (rows) with every one in another (columns).
+
+    values: in the order of left_layers and right_layers, first to last; null where a pair was not scored. Of one
+    modality with itself the map is symmetric, and null on its diagonal.
+    """
+
+    dataset: str
+    dataset_digest: str
+    simulated: bool
+    model: str
+    family: str
+    parameters: Annotated[float, MILLIONS] = Field(description="of the model, in millions")
+    left_modality: str
+    right_modality: str
+    metric: str
+    k: int | None
+    statistic: Statistic
+    left_layers: list[str]
+    right_layers: list[str]
+    values: Cells
+
+    @property
+    def key(self) -> tuple[str | float, ...]:
+        """Its place among a study's maps, and its name."""
+        modalities = (self.left_modality, self.right_modality)
+        return (self.dataset, self.dataset_digest, *modalities, self.family, self.parameters, self.model)
+
+
+class LayerRow(BaseModel):
+    """One cell of a layer map that has a value."""
+
+    dataset: str
+    dataset_digest: Annotated[str, UNPRINTED]
+    simulated: bool
+    model: str
+    family: Annotated[str, UNPRINTED]
+    parameters: Annotated[float, MILLIONS_UNPRINTED] = Field(description="of the model, in millions")
+    left_modality: str
+    right_modality: str
+    metric: str
+    k: int | None
+    left_layer: str
+    right_layer: str
+    value: float = Field(description="the statistic that was asked for")
+
+
+def layer_maps(
+    records: Iterable[ScoreRecord], *, metric: str, k: int | None, statistic: Statistic = "value"
+) -> list[LayerMap]:
+    """A map for each dataset, model and pair of modalities of which more than one layer was compared, in order."""
+    found: dict[tuple[str, ...], list[ScoreRecord]] = {}
+    for record in records:
+        left, right = record.spec.pair.left, record.spec.pair.right
+        if record.spec.pair.kind != "probe" and left.model.digest == right.model.digest and record.result(metric, k):
+            name = (left.dataset.digest, left.model.digest, left.modality.name, right.modality.name)
+            found.setdefault(name, []).append(record)
+    maps = (_make_map(group, metric, k, statistic) for group in found.values())
+    return sorted((one for one in maps if max(len(one.left_layers), len(one.right_layers)) > 1), key=lambda m: m.key)
+
+
+def layer_rows(maps: Iterable[LayerMap]) -> list[LayerRow]:
+    """The same, a row for each cell that has a value; of a symmetric map, each pair of layers once."""
+    told_of_both = set(LayerRow.model_fields) & set(LayerMap.model_fields)
+    rows = []
+    for one in maps:
+        told = one.model_dump(include=told_of_both)
+        alone = one.left_modality == one.right_modality
+        for row, left in enumerate(one.left_layers):
+            for column, right in enumerate(one.right_layers):
+                value = one.values[row][column]
+                if value is not None and not (alone and column <= row):
+                    rows.append(LayerRow(**told, left_layer=left, right_layer=right, value=value))
+    return rows
+
+
+def _make_map(records: list[ScoreRecord], metric: str, k: int | None, statistic: Statistic) -> LayerMap:
+    pairs = [record.spec.pair for record in records]
+    first = pairs[0].left
+    alone = first.modality.name == pairs[0].right.modality.name
+    lefts, rights = ({getattr(pair, side).layer for pair in pairs} for side in ("left", "right"))
+    rows = sorted(lefts | rights if alone else lefts, key=layer_place)
+    columns = rows if alone else sorted(rights, key=layer_place)
+    values: Cells = [[None] * len(columns) for _ in rows]
+    for record, pair in zip(records, pairs, strict=True):
+        result = record.result(metric, k)
+        number = statistic_of(result, statistic) if result else None
+        values[rows.index(pair.left.layer)][columns.index(pair.right.layer)] = number
+        if alone:
+            values[rows.index(pair.right.layer)][columns.index(pair.left.layer)] = number
+    return LayerMap(
+        dataset=first.dataset.name,
+        dataset_digest=first.dataset.digest,
+        simulated=first.dataset.simulated,
+        model=first.model.name,
+        family=first.model.family,
+        parameters=first.model.parameters,
+        left_modality=first.modality.name,
+        right_modality=pairs[0].right.modality.name,
+        metric=metric,
+        k=k,
+        statistic=statistic,
+        left_layers=rows,
+        right_layers=columns,
+        values=values,
+    )

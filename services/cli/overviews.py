@@ -1,0 +1,105 @@
+"""Commands that lay a study's scores out: matrix, curves, probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from services.cli.asking import StudyArgument, newest
+from services.cli.output import TableFormat, deliver_table
+from services.cli.overview_tables import curve_tables, matrix_tables, probe_tables
+from services.client import Client
+
+MetricOption = Annotated[str | None, typer.Option(metavar="NAME", help="The metric.", show_default=False)]
+KOption = Annotated[int | None, typer.Option(min=1, max=1000, help="Neighbours counted.", show_default=False)]
+FormatOption = Annotated[TableFormat, typer.Option("--format", help="How to write the table.")]
+OutputOption = Annotated[Path | None, typer.Option(help="Write to this file.")]
+
+
+class StatisticName(StrEnum):
+    """What a matrix shows of each result."""
+
+    VALUE = "value"
+    CALIBRATED = "calibrated"
+    P_VALUE = "p_value"
+
+
+def matrix(
+    context: typer.Context,
+    study_id: StudyArgument = None,
+    *,
+    metric: MetricOption = None,
+    k: KOption = None,
+    statistic: Annotated[StatisticName, typer.Option(help="What to show of each pair.")] = StatisticName.VALUE,
+    form: FormatOption = TableFormat.TABLE,
+    output: OutputOption = None,
+) -> None:
+    """Show every two embeddings of a study (the newest, unless named). The study's first metric and k, unless given."""
+    chosen = _given(metric=metric, k=k, statistic=statistic.value)
+    with Client(context.obj) as client:
+        study = study_id or newest(client).id
+        deliver_table(
+            form,
+            output,
+            make_file=lambda file: client.table(study, "matrix", file, **chosen),
+            ask=lambda: client.matrix(study, **chosen),
+            lay_out=lambda found, width: _apart(matrix_tables(found, width), "no embedding to compare"),
+        )
+
+
+def curves(
+    context: typer.Context,
+    study_id: StudyArgument = None,
+    *,
+    metric: MetricOption = None,
+    k: KOption = None,
+    form: FormatOption = TableFormat.TABLE,
+    output: OutputOption = None,
+) -> None:
+    """Show scores against model size, in a study (the newest, unless named). All metrics and k, unless given."""
+    chosen = _given(metric=metric, k=k)
+    with Client(context.obj) as client:
+        study = study_id or newest(client).id
+        deliver_table(
+            form,
+            output,
+            make_file=lambda file: client.table(study, "curves", file, **chosen),
+            ask=lambda: client.curves(study, **chosen),
+            lay_out=lambda found, _: _apart(curve_tables(found), "no crossmodal or intramodal score yet"),
+        )
+
+
+def probes(
+    context: typer.Context,
+    study_id: StudyArgument = None,
+    *,
+    form: FormatOption = TableFormat.TABLE,
+    output: OutputOption = None,
+) -> None:
+    """Show what each embedding of a study (the newest, unless named) tells of each label."""
+    with Client(context.obj) as client:
+        study = study_id or newest(client).id
+        deliver_table(
+            form,
+            output,
+            make_file=lambda file: client.table(study, "probes", file),
+            ask=lambda: client.probes(study),
+            lay_out=lambda found, _: _apart(probe_tables(found), "no probe yet"),
+        )
+
+
+def _given(**options: str | int | None) -> dict[str, str]:
+    return {name: str(value) for name, value in options.items() if value is not None}
+
+
+def _apart(tables: Iterable[Table], otherwise: str) -> list[str | Table]:
+    """The tables, with an empty line between; or, where there is none, why."""
+    return [thing for table in tables for thing in ("", table)][1:] or [otherwise]
+
+
+COMMANDS = (matrix, curves, probes)
