@@ -13,7 +13,7 @@ import numpy as np
 
 from scorer.calibration import calibrate
 from scorer.intervals import jackknife_error
-from scorer.metrics import METRICS, results_wanted
+from scorer.metrics import METRICS, PROBES, results_wanted
 from scorer.nulls import chance_of_mknn
 from scorer.records import Floats
 from shared import keys
@@ -58,7 +58,7 @@ def result_problems(record: ScoreRecord) -> Iterator[str]:
     if len(set(there)) != len(there):
         yield f"{label} has a result twice"
     found = {(result.metric, result.k) for result in record.results}
-    strange = {metric for metric, _ in found if metric not in METRICS}
+    strange = {metric for metric, _ in found if metric not in METRICS and metric not in PROBES}
     for metric, k in results_wanted(scoring):
         if (metric, k) not in found and metric not in strange:
             yield f"{label} has no {metric}{'' if k is None else f'@{k}'}"

@@ -13,7 +13,7 @@ from rich.console import Console
 from embedder.contents import hash_folder
 from embedder.sources.opening import open_source
 from scorer.agreement import StudyAgreement, compare_studies
-from scorer.metrics import find_metric
+from scorer.metrics import find_metric, find_probe
 from services.cli.tables import reasons
 from services.cli.watching import watch
 from services.client import Client
@@ -108,11 +108,14 @@ def _is_marked(mark: Path, study: Study) -> bool:
 def check_runnable(study: Study, settings: Settings) -> None:
     """Raise BadInput, before anything is started, for data that are not here, or a metric that this release lacks.
 
-    Without SAMESKY_DATASET_ROOTS a dataset may lie anywhere, as for `samesky up`. What lies on the hub, and the
-    versions of probes, are looked for by the run itself.
+    Without SAMESKY_DATASET_ROOTS a dataset may lie anywhere, as for `samesky up`. What lies on the hub is looked
+    for by the run itself.
     """
     for name in study.scoring.metrics:
         find_metric(name, study.metric_versions.get(name))
+    for name in study.scoring.probes:
+        if name in study.metric_versions:  # else the study wants no probes
+            find_probe(name, study.metric_versions[name])
     for dataset in {spec.dataset.digest: spec.dataset for spec in study.embeddings}.values():
         if dataset.source == "parquet":
             _check_folder(dataset, settings)

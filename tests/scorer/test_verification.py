@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from scorer.metrics import METRICS, metric_versions
+from scorer.metrics import METRICS, PROBES, metric_versions
 from scorer.pipeline import score
 from scorer.records import read_score, write_objects
 from scorer.verification import Check, verify
 from shared import keys
 from shared.archive import write_archive
-from shared.contracts import Study
+from shared.contracts import EmbeddingSpec, Modality, Scoring, Study
 from shared.errors import StoreUnavailable
-from shared.outcomes import Attempt, MetricResult
+from shared.outcomes import Attempt, Manifest, MetricResult
 from shared.records import sha256_of
-from shared.store import MemoryStore
+from shared.store import MemoryStore, ObjectStore
+from shared.vectors import Vectors
 from shared.zip_store import ZipStore
 
 Scored = tuple[MemoryStore, Study]
@@ -53,6 +56,42 @@ def test_every_metric_of_this_release_passes(scored: Scored, scored_copy: Memory
     checks = checks_of(scored_copy, study, tmp_path, vectors=True)
     assert [problem for check in checks.values() for problem in check.problems] == []
     assert checks["anew"].looked_at == 2
+
+
+Maker = Callable[..., EmbeddingSpec]
+Keeper = Callable[[ObjectStore, EmbeddingSpec, Vectors], Manifest]
+
+
+@pytest.mark.parametrize("classes", [(), ("early", "late")], ids=["a number", "words"])
+def test_every_probe_of_this_release_passes(
+    make_spec: Maker, store_embedding: Keeper, tmp_path: Path, classes: tuple[str, ...]
+) -> None:
+    stream, store = np.random.default_rng(4), MemoryStore()
+    label = stream.standard_normal((64, 1))
+    matrix = np.hstack([label, stream.standard_normal((64, 5))])
+    values = (label > 0) if classes else label
+    galaxies, modality = (
+        make_spec("hsc", rows=64),
+        Modality(name="redshift", kind="label", column="z", recipe="label-v1", classes=classes),
+    )
+    model = galaxies.model.model_copy(update={"name": "label", "family": "label", "takes": "label"})
+    known = galaxies.model_copy(update={"modality": modality, "model": model})
+    ids = tuple(f"galaxy {row}" for row in range(64))
+    for spec, numbers in ((galaxies, matrix), (known, values)):
+        store_embedding(store, spec, Vectors(ids, numbers.astype(np.float32)))
+    scoring = Scoring(k=(3, 5), permutations=99, slow_permutations=99, resamples=99, probes=tuple(PROBES))
+    study = Study(
+        created_at="2026-01-01T00:00:00+00:00",
+        embeddings=(galaxies, known),
+        pairs=((0, 1),),
+        scoring=scoring,
+        metric_versions=metric_versions(scoring, probes=True),
+    )
+    store.put(keys.study(study.id), study.to_json())
+    score(study.scores()[0], store=store, threads=1, attempt=Attempt(name="a1", worker="then:1"))
+    checks = checks_of(store, study, tmp_path, vectors=True)
+    assert [problem for check in checks.values() for problem in check.problems] == []
+    assert checks["means"].looked_at == checks["nulls"].looked_at == checks["anew"].looked_at == 1
 
 
 def test_a_metric_that_this_release_does_not_know_is_taken_as_it_is(
