@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check readme format bench bench-pairs chaos containers-check constraints clean
+.PHONY: help install demo up test check readme format bench bench-pairs false-positives planted-truth results chaos containers-check constraints clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,15 @@ bench: install ## ratios against plain implementations, measured in one run
 
 chaos: install ## kill and break real processes at seeded moments, and judge what became of their work; SEED=n for one
 	$(BIN)/python -m chaos --seeds $(or $(SEED),1-10)
+
+false-positives: install ## how often unrelated embeddings are called alike: 2,000 pairs, about 5 minutes
+	$(BIN)/python -m benchmarks.false_positives
+
+planted-truth: install ## MKNN against a simulated sky whose truth is known: about a minute
+	$(BIN)/python -m benchmarks.planted_truth
+
+results: install ## studies of real galaxies, and docs/results.md anew: about 15 minutes
+	$(BIN)/python docs/results.py
 
 bench-pairs: install ## memory, queues and fairness over a study of 10,000 pairs: about 15 minutes
 	$(BIN)/python -m benchmarks.many_pairs

@@ -6,9 +6,11 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from embedder.catalogue.datasets import known_datasets
 from embedder.catalogue.models import listed_models
+from scorer.metrics import METRICS, PROBES, Metric
 from services.api import ENDPOINTS
 from services.meters import TABLE as METERS
 from shared.settings import TABLE
@@ -58,6 +60,16 @@ def endpoints() -> str:
     return markdown(["endpoint", "what it gives"], rows)
 
 
+def metrics() -> str:
+    """Every metric and every probe."""
+    rows: list[tuple[str, Metric[Any]]] = [("pairs", metric) for metric in METRICS.values()]
+    rows += [("labels", probe) for probe in PROBES.values()]
+    return markdown(
+        ["metric", "what it is", "of", "for each k", "after"],
+        ([f"`{row.name}`", row.title, of, "yes" if row.per_k else "", row.paper] for of, row in rows),
+    )
+
+
 def meters() -> str:
     """Everything that /metrics shows."""
     rows = (
@@ -68,7 +80,13 @@ def meters() -> str:
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"settings": settings, "models": models, "datasets": datasets, "endpoints": endpoints},
+    "README.md": {
+        "settings": settings,
+        "models": models,
+        "datasets": datasets,
+        "endpoints": endpoints,
+        "metrics": metrics,
+    },
     "docs/seeing.md": {"meters": meters},
 }
 
