@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import baselines
-from scorer.mknn import count_shared
+from scorer.neighbourhoods.mknn import count_shared
 from scorer.neighbours import nearest
 from scorer.nulls import count_relabelled
 from shared.vectors import Vectors
 
 N, DIMENSION, K, ROUNDS, PERMUTATIONS = 6_000, 512, 10, 3, 3
+MANY_OBJECTS, MANY_PERMUTATIONS = 10_000, 1_000
 
 
 def make_vectors(seed: int) -> Vectors:
@@ -47,6 +48,19 @@ def measure(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[f
     return a, b, statistics.median(theirs_ / ours_ for ours_, theirs_ in rounds)
 
 
+def relabel_many() -> float:
+    """Median seconds of the whole null of one large pair, on one thread."""
+    stream = np.random.default_rng(4)
+    steps = stream.integers(1, MANY_OBJECTS // K, size=(2, MANY_OBJECTS, K)).cumsum(axis=-1)  # K others, each once
+    left, right = ((np.arange(MANY_OBJECTS)[:, None] + each) % MANY_OBJECTS for each in steps)
+
+    def relabel() -> None:
+        permutations = (stream.permutation(MANY_OBJECTS) for _ in range(MANY_PERMUTATIONS))
+        count_relabelled(left.astype(np.int32), right.astype(np.int32), permutations)
+
+    return statistics.median(seconds(relabel) for _ in range(ROUNDS))
+
+
 def main() -> None:
     """Check that both sides agree, measure, and print the table."""
     left, right = make_vectors(2), make_vectors(3)
@@ -56,6 +70,9 @@ def main() -> None:
     if abs(value - baselines.mknn_by_sets(*plain)) > 1e-3:
         raise SystemExit("the two implementations do not agree: nothing to compare")
     permutations = [np.random.default_rng(i).permutation(N) for i in range(PERMUTATIONS)]
+    tables = ours[0].table, ours[1].table
+    if count_relabelled(*tables, permutations).tolist() != baselines.relabel_by_sets(*tables, permutations):
+        raise SystemExit("the two relabellings do not agree: nothing to compare")
     rows = {
         "neighbours, against scikit-learn": measure(
             lambda: nearest(left, K), lambda: baselines.neighbours_by_sklearn(left.matrix, K)
@@ -65,8 +82,11 @@ def main() -> None:
         ),
         "overlap, against Python sets": measure(lambda: count_shared(*ours), lambda: baselines.mknn_by_sets(*plain)),
         f"{PERMUTATIONS} permutations, against new searches": measure(
-            lambda: count_relabelled(ours[0].table, ours[1].table, permutations),
+            lambda: count_relabelled(*tables, permutations),
             lambda: baselines.relabel_by_search(left.matrix, right.matrix, K, PERMUTATIONS, 0),
+        ),
+        f"{PERMUTATIONS} permutations, against Python sets relabelled": measure(
+            lambda: count_relabelled(*tables, permutations), lambda: baselines.relabel_by_sets(*tables, permutations)
         ),
     }
     table = Table(
@@ -76,6 +96,9 @@ def main() -> None:
         table.add_row(name, f"{mine:.4f}", f"{theirs:.4f}", f"{ratio:.2f}")
     console = Console()
     console.print(table)
+    console.print(
+        f"{MANY_PERMUTATIONS} permutations, drawn and counted, n = {MANY_OBJECTS}, k = {K}: {relabel_many():.2f} s"
+    )
     console.print(f"{platform.machine()}, {os.cpu_count()} cores, medians of {ROUNDS} rounds, default threads")
 
 

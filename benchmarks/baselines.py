@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from sklearn.neighbors import NearestNeighbors
@@ -32,4 +34,15 @@ def relabel_by_search(left: Matrix, right: Matrix, k: int, permutations: int, se
     rng, ours = np.random.default_rng(seed), neighbours_by_sklearn(left, k)
     return [
         mknn_by_sets(ours, neighbours_by_sklearn(right[rng.permutation(len(right))], k)) for _ in range(permutations)
+    ]
+
+
+def relabel_by_sets(
+    left: npt.NDArray[np.integer], right: npt.NDArray[np.integer], permutations: Sequence[npt.NDArray[np.integer]]
+) -> list[int]:
+    """The null as counts of shared neighbours, by relabelling one side's rows and holding sets against sets."""
+    theirs = [set(row) for row in right.tolist()]
+    return [
+        sum(len(theirs[place].intersection(ends)) for place, ends in zip(p.tolist(), p[left].tolist(), strict=True))
+        for p in permutations
     ]

@@ -30,7 +30,7 @@ from embedder.sources.mocksky.images import render_clean, sky_per_pixel
 from embedder.sources.mocksky.population import Population
 from embedder.sources.mocksky.surveys import SURVEYS, Survey
 from scorer.calibration import Calibration, calibrate
-from scorer.mknn import count_shared
+from scorer.neighbourhoods.mknn import count_shared
 from scorer.neighbours import nearest
 from scorer.nulls import chance_of_mknn, count_relabelled
 from scorer.pairing import join

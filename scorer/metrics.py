@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from scorer.comparison import Comparison, Measured
-from scorer.mknn import measure_mknn
+from scorer.neighbourhoods.cknna import measure_cknna
+from scorer.neighbourhoods.cycle_knn import measure_cycle_knn
+from scorer.neighbourhoods.jaccard import measure_jaccard
+from scorer.neighbourhoods.mknn import measure_mknn
+from scorer.neighbourhoods.rank_biased_overlap import measure_rank_biased_overlap
 from scorer.probes.agreement import measure_agreement
 from scorer.probes.linear import measure_ridge
 from scorer.probes.neighbourly import measure_knn
@@ -49,6 +53,13 @@ METRICS: Mapping[str, Metric[Comparison]] = {
     metric.name: metric
     for metric in (
         Metric("mknn", 1, measure_mknn, "mutual k-nearest neighbours", "arXiv 2405.07987", per_k=True),
+        Metric("jaccard", 1, measure_jaccard, "Jaccard index of nearest neighbours", "Jaccard 1901", per_k=True),
+        Metric(
+            "rank-biased-overlap", 1, measure_rank_biased_overlap, "rank-biased overlap of nearest neighbours",
+            "Webber, Moffat & Zobel 2010", per_k=True,
+        ),
+        Metric("cycle-knn", 1, measure_cycle_knn, "cycle k-nearest neighbours", "arXiv 2405.07987", per_k=True),
+        Metric("cknna", 1, measure_cknna, "centred kernel nearest-neighbour alignment", "arXiv 2405.07987", per_k=True),
         Metric("cka", 1, measure_cka, "linear CKA", "arXiv 1905.00414"),
         Metric("cka-debiased", 1, measure_debiased_cka, "debiased linear CKA", "arXiv 2010.15327"),
         Metric("cka-rbf", 1, measure_rbf_cka, "CKA with Gaussian kernels", "arXiv 1905.00414"),

@@ -13,6 +13,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from scorer.neighbourhoods.shared_edges import shared_edges
+
 Table = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
 
@@ -33,14 +35,8 @@ def count_relabelled(left: Table, right: Table, permutations: Iterable[npt.NDArr
     A permutation p `(n,)` gives object i of the left the place of object p[i] on the right: T counts the edges
     (i, j) of the left graph for which (p[i], p[j]) is an edge of the right one.
     """
-    # one column of neighbours against all of the other side's at once: (k, n), so that each runs along memory
-    ours, theirs = np.ascontiguousarray(left.T), np.ascontiguousarray(right.T)
-
-    def count(p: npt.NDArray[np.int64]) -> int:
-        relabelled, others = p.astype(np.int32)[ours], theirs[:, p]
-        return sum(int(np.count_nonzero(column == others)) for column in relabelled)
-
-    return np.fromiter((count(p) for p in permutations), dtype=np.int64)
+    edges = shared_edges(left, right, permutations)
+    return np.fromiter((len(each.left_objects) for each in edges), dtype=np.int64)
 
 
 def moments_of_null(left: Table, right: Table) -> tuple[float, float]:

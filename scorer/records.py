@@ -5,7 +5,9 @@ Imports `shared`, numpy and pyarrow only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +17,17 @@ import pyarrow.parquet as pq
 from scorer.comparison import Comparison, Measured
 from scorer.metrics import Metric
 from scorer.probes.probing import Probing
+from scorer.score_tables import parse_nulls, parse_objects
 from shared import keys
 from shared.contracts import ScoreSpec
-from shared.errors import AlteredPart, BadRecord
+from shared.errors import AlteredPart, BadRecord, BadTable
 from shared.outcomes import MetricResult, ScoreRecord
 from shared.records import read_bytes, read_record, sha256_of
 from shared.store import ObjectStore
 
 Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
+_REMEDY = "delete the score's record, and it will be made again"
 
 
 def read_score(store: ObjectStore, spec: ScoreSpec) -> ScoreRecord | None:
@@ -74,31 +79,33 @@ def read_nulls(store: ObjectStore, record: ScoreRecord) -> dict[str, Floats]:
 
     Empty for a record that names none.
     """
-    table = _read_values(store, record.nulls, record.nulls_sha256) if record.nulls else None
-    if table is None:
+    if not record.nulls:
         return {}
-    return {
-        name: np.asarray(values, dtype=np.float64)
-        for name, values in zip(table.column("result").to_pylist(), table.column("null").to_pylist(), strict=True)
-    }
+    return _parse(record.nulls, partial(parse_nulls, _read_values(store, record.nulls, record.nulls_sha256), record))
 
 
 def read_objects(store: ObjectStore, record: ScoreRecord) -> tuple[tuple[str, ...], dict[str, Floats]]:
     """The object ids of a score, and each result's values per object, `(n,)`, by its label. Raises Corrupt."""
-    table = _read_values(store, record.per_object, record.per_object_sha256)
-    names = [name for name in table.column_names if name != "object_id"]
-    return tuple(table.column("object_id").to_pylist()), {name: table.column(name).to_numpy() for name in names}
+    data = _read_values(store, record.per_object, record.per_object_sha256)
+    return _parse(record.per_object, partial(parse_objects, data, record))
 
 
-def _read_values(store: ObjectStore, key: str, sha256: str) -> pa.Table:
+def _read_values(store: ObjectStore, key: str, sha256: str) -> bytes:
     data = read_bytes(store, key)
     if data is None or sha256_of(data) != sha256:
         raise AlteredPart(
             f"{key} is {'missing' if data is None else 'not what was written'}",
             f"bytes with SHA-256 {sha256[:12]}...",
-            "delete the score's record, and it will be made again",
+            _REMEDY,
         )
-    return pq.read_table(pa.BufferReader(data))
+    return data
+
+
+def _parse(key: str, parse: Callable[[], T]) -> T:
+    try:
+        return parse()
+    except BadTable as error:
+        raise BadRecord(f"{key} is not a score's table: {error.wrong}", error.expected, _REMEDY) from error
 
 
 def _to_parquet(columns: Mapping[str, pa.Array]) -> bytes:

@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 from urllib.parse import quote
 
 import httpx
@@ -17,6 +17,7 @@ import httpx
 from services.field_errors import InvalidFields, validate
 from services.study_file import read_study_file
 from services.tables.formats import FormatName
+from shared.archive import MEDIA
 from shared.errors import ApiUnavailable, BadSetting, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.requests import StudyRequest
@@ -28,7 +29,7 @@ _PAGE = 1000
 _PATIENCE_SECONDS = 60.0
 _IDLE_SECONDS = 1.0  # the api closes an idle connection after 2 s: one of that age may be gone when it is used
 _JSON_TYPES = ("application/json", "application/problem+json")
-TableName = Literal["scores", "matrix", "curves", "layers", "probes"]
+TableName = Literal["scores", "matrix", "curves", "layers", "probes", "differences", "links"]
 StudySource = StudyRequest | Mapping[str, Any] | str | os.PathLike[str]
 
 
@@ -122,6 +123,24 @@ class Client:
         """Keys of stored objects that nothing names any more; `remove` removes them."""
         return list(self._json(self._send("DELETE" if remove else "GET", "/v1/garbage"))["keys"])
 
+    def archive(self, study_id: str, target: BinaryIO, *, vectors: bool = False) -> None:
+        """Write a study as one file to `target`, as it comes; `vectors` puts its embeddings' vectors in too.
+
+        Raises ApiUnavailable also when it breaks off: what was written until then is no archive.
+        """
+        response = self._send("GET", _study(study_id, "archive"), stream=True, params={"vectors": str(vectors).lower()})
+        try:
+            if response.headers.get("Content-Type") != MEDIA:
+                raise self._stranger(response)
+            for piece in response.iter_bytes():
+                target.write(piece)
+        except httpx.TransportError as error:
+            raise ApiUnavailable(
+                f"the archive from {self.url} broke off", "an archive to its end", "see the log of the api"
+            ) from error
+        finally:
+            response.close()
+
     def wait(
         self,
         study_id: str,
@@ -173,6 +192,14 @@ class Client:
         """The probe table of a study."""
         return list(self._pages(_study(study_id, "probes")))
 
+    def differences(self, study_id: str, **chosen: str) -> list[dict[str, Any]]:
+        """Each step to the next larger model of a study's families, object by object. chosen: metric, k."""
+        return list(self._pages(_study(study_id, "differences"), **chosen))
+
+    def links(self, study_id: str, **chosen: str) -> list[dict[str, Any]]:
+        """Alignment against probes, over a study's models. chosen: metric, probe, k."""
+        return list(self._pages(_study(study_id, "links"), **chosen))
+
     def table(self, study_id: str, name: TableName, format: FormatName, **chosen: str) -> bytes:  # noqa: A002
         """One of a study's tables as one file. chosen: as of the method of that name."""
         return self._get(_study(study_id, name), format=format, **chosen).content
@@ -222,14 +249,18 @@ class Client:
     def _get(self, path: str, **query: str) -> httpx.Response:
         return self._send("GET", path, params=query or None)
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, *, stream: bool = False, **options: Any) -> httpx.Response:
+        """The answer to a request; with `stream`, its body is yet to be read, unless it is an error."""
+        request = self._http.build_request(method, path, **options)
         try:
             try:
-                response = self._http.request(method, path, **options)
+                response = self._http.send(request, stream=stream)
             except httpx.RemoteProtocolError:  # a server may close a connection that was idle as it is used again
                 if method != "GET":
                     raise
-                response = self._http.request(method, path, **options)
+                response = self._http.send(request, stream=stream)
+            if not response.is_success:
+                response.read()
         except httpx.TransportError as error:
             raise ApiUnavailable(
                 f"no api answers at {self.url}",
@@ -242,12 +273,15 @@ class Client:
 
     def _json(self, response: httpx.Response) -> dict[str, Any]:
         if response.headers.get("Content-Type") not in _JSON_TYPES:
-            raise ApiUnavailable(
-                f"{self.url} answers {response.status_code} {response.reason_phrase}, but is no api of ours",
-                "an api of Same Sky",
-                "see SAMESKY_API_URL",
-            )
+            raise self._stranger(response)
         return dict(response.json())
+
+    def _stranger(self, response: httpx.Response) -> ApiUnavailable:
+        return ApiUnavailable(
+            f"{self.url} answers {response.status_code} {response.reason_phrase}, but is no api of ours",
+            "an api of Same Sky",
+            "see SAMESKY_API_URL",
+        )
 
     def _error(self, response: httpx.Response) -> SameSkyError:
         """The error that the api named. Raises ApiUnavailable when what answered is something else."""

@@ -90,6 +90,8 @@ def _without_branches(loc: Path, data: Any) -> Path | None:
             continue
         if step == "[key]" or (isinstance(step, int) and not isinstance(data, list | tuple)):
             continue
+        if step in ("float", "str") and not isinstance(data, Mapping):
+            continue
         path.append(step)
         data = _inside(data, step)
     return tuple(path)

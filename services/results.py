@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
+from scorer.records import read_nulls, read_objects
 from shared import keys
 from shared.contracts import Contract
 from shared.errors import BadRecord
@@ -15,6 +19,7 @@ from shared.store import ObjectStore
 
 _log = logging.getLogger(__name__)
 Record = TypeVar("Record", bound=Contract)
+Floats = npt.NDArray[np.float64]
 
 
 class Results:
@@ -34,6 +39,14 @@ class Results:
     def scores(self, dataset: str | None = None) -> Iterator[ScoreRecord]:
         """Every score, of one dataset or of all, in the order of their keys."""
         return filter(None, map(self.score, self.score_keys(dataset)))
+
+    def objects(self, record: ScoreRecord) -> tuple[tuple[str, ...], Mapping[str, Floats]]:
+        """A score's object ids and, by label, each result's values per object, `(n,)`. Raises Corrupt."""
+        return read_objects(self._store, record)
+
+    def nulls(self, record: ScoreRecord) -> Mapping[str, Floats]:
+        """By label, each result's values under relabelling, `(permutations,)`. Raises Corrupt."""
+        return read_nulls(self._store, record)
 
     def embeddings(self, dataset: str | None = None) -> Iterator[Manifest]:
         """Every whole embedding, of one dataset or of all, in the order of their keys."""

@@ -25,6 +25,7 @@ from services.redis_errors import without_redis
 from services.reopening import Reopening, ending_of
 from services.results import Results
 from shared import keys
+from shared.archive import write_archive
 from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.endings import add_ending
 from shared.errors import AlreadyOver, BadRecord, BrokerUnavailable, StoreUnavailable, UnknownName
@@ -284,6 +285,10 @@ class Studies:
                     _log.error("left out of the q-values: %s", error)
 
         return q_values(read())
+
+    def archive(self, study: Study, *, vectors: bool) -> Iterator[bytes]:
+        """A study as one file, in pieces, as `shared.archive.write_archive` makes it."""
+        return write_archive(self._store, study, vectors=vectors)
 
     def missing(self) -> Sequence[str]:
         """What this installation lacks to take studies: `redis`, `store`. Empty when it is ready."""

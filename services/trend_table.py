@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticKnownError
 
 from scorer.trends.rungs import name_group
 from services.field_errors import InvalidFields, validate
@@ -47,13 +48,20 @@ class _Scored(Contract):
     right_modality: Label
     left_model: Label = ""
     left_family: Label
-    left_parameters: Parameters
-    right_parameters: Parameters
+    left_parameters: float = Field(ge=0, le=1e9)
+    right_parameters: float = Field(ge=0, le=1e9)
     left_layer: Label = "final"
     right_layer: Label = "final"
     metric: Label
     k: int | None = Field(ge=1)
     value: Score
+
+    @field_validator("left_parameters", "right_parameters")
+    @classmethod
+    def _those_of_a_model(cls, parameters: float, info: ValidationInfo) -> float:
+        if parameters == 0 and info.data.get("kind") != "probe":  # one side of a probe is a label, which has none
+            raise PydanticKnownError("greater_than", {"gt": 0})
+        return parameters
 
     @property
     def stands_on_a_ladder(self) -> bool:

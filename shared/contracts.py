@@ -32,10 +32,10 @@ class Contract(BaseModel):
     """Fields that came after digests were first stored: at their default they are left out, and no digest changes."""
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields changed, which has its own digest."""
+        """A copy with some fields changed, its own digest, and nothing kept that was made of the old ones."""
         copy = super().model_copy(update=update, deep=deep)
-        for kept in ("digest", "kept_canonical"):
-            vars(copy).pop(kept, None)
+        for kept in vars(copy).keys() - type(self).model_fields.keys():
+            vars(copy).pop(kept)
         return copy
 
     def canonical(self) -> str:

@@ -33,6 +33,7 @@ SameSkyError
     |   +-- MissingPart          a manifest names a part that is not there
     |   +-- AlteredPart          a part whose SHA-256 is not the manifest's
     |   +-- BadRecord            a stored JSON record that does not follow its contract
+    |   +-- BadArchive           a file that is not an archive as it was exported
     +-- CheckpointUnavailable  a gated, missing or unreadable checkpoint
     +-- Stopped              the work killed its worker, or ran past its limit, too often
     +-- Unexpected           an error that nobody named: a fault of ours
@@ -199,6 +200,10 @@ class AlteredPart(Corrupt):
 
 class BadRecord(Corrupt):
     """A stored JSON record that does not follow its contract."""
+
+
+class BadArchive(Corrupt):
+    """A file that is not an archive as it was exported."""
 
 
 class CheckpointUnavailable(Permanent):

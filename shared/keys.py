@@ -16,6 +16,8 @@ SCORES = "scores/"
 STUDIES = "studies/"
 ENDINGS = "endings/"
 NEIGHBOURS = "neighbours/"
+ARCHIVE_INDEX = "archive.json"
+"""In an archive of a study, and nowhere in a store: what the archive holds."""
 
 
 def embedding_prefix(spec: EmbeddingSpec) -> str:

@@ -40,7 +40,7 @@ class ModalityRequest(Contract):
     """
 
     kind: Literal["image", "spectrum", "text"] = "image"
-    column: Printable | None = Field(default=None, min_length=1, max_length=128, validate_default=True)
+    column: Printable = Field(default="", max_length=128, validate_default=True)
     columns: tuple[
         Annotated[CatalogueColumn, BeforeValidator(_bare_name, json_schema_input_type=str | CatalogueColumn)], ...
     ] = Field(default=(), max_length=100, validate_default=True)
@@ -61,8 +61,8 @@ class ModalityRequest(Contract):
 
     def define(self, name: str) -> Modality:
         """The modality of this name. Raises pydantic's ValidationError for fields that do not go together."""
-        fields = self.model_dump(exclude={"column", "recipe"})
-        return Modality(name=name, column=self.column or "", recipe=self.recipe or _RECIPES[self.kind], **fields)
+        fields = self.model_dump(exclude={"recipe"})
+        return Modality(name=name, recipe=self.recipe or _RECIPES[self.kind], **fields)
 
 
 class LabelRequest(Contract):

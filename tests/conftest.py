@@ -9,7 +9,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from shared import keys
+from shared.contracts import DatasetRef, Modality, ModelRef, Scoring, Study
+from shared.embeddings import commit_manifest, store_part
+from shared.outcomes import Attempt
+from shared.planning import expand
+from shared.store import MemoryStore
+from shared.vectors import Vectors
 
 S3_KEY, S3_SECRET = "samesky-tests", "a-secret-of-the-tests"
 
@@ -79,3 +88,62 @@ def _announced_url(server: subprocess.Popen[bytes], log: Path) -> str:
             continue
         break
     pytest.fail(f"rclone did not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def scored() -> tuple[MemoryStore, Study]:
+    """A study that is done, with its store: 2 fake models, 2 modalities, 40 objects, 4 scores at k = 3 and 5.
+
+    Not to be changed: `scored_copy` is.
+    """
+    from scorer.pipeline import score  # loads FAISS
+
+    dataset = DatasetRef(name="sky", revision="v1-seed0", source="mocksky", location="0", rows=40, simulated=True)
+    modalities = [
+        Modality(name=name, kind="image", column=name, recipe="arcsinh-image-v1", bands=("g",))
+        for name in ("hsc", "jwst")
+    ]
+    models = [
+        ModelRef(
+            name=f"fake-{size}", family="fake", adapter="fake", checkpoint=f"fake-{size}", revision="1",
+            pooling="mean", parameters=parameters, part_rows=16,
+        )
+        for size, parameters in (("small", 1.0), ("large", 2.0))
+    ]  # fmt: skip
+    study = expand(
+        [(dataset, modalities)],
+        models,
+        ["crossmodal", "intramodal"],
+        Scoring(k=(3, 5), permutations=99, resamples=99),
+        title="A small study",
+        created_at="2026-01-01T00:00:00+00:00",
+        metric_versions={"mknn": 1},
+    )
+    store = MemoryStore()
+    store.put(keys.study(study.id), study.to_json())
+    attempt = Attempt(name="a1", worker="then:1")
+    physics = np.random.default_rng(3).standard_normal((40, 4))
+    for place, spec in enumerate(study.embeddings):
+        stream = np.random.default_rng(place)
+        matrix = physics @ stream.standard_normal((4, 8)) + 0.3 * stream.standard_normal((40, 8))
+        vectors = Vectors(tuple(f"galaxy {row}" for row in range(40)), matrix.astype(np.float32))
+        parts = {}
+        for index in range(spec.parts()):
+            rows = vectors.take(np.arange(*spec.part_range(index)))
+            parts[index] = store_part(
+                store, spec, attempt, index, rows, dropped={}, repaired={}, seconds=0.5,
+                at="2026-01-02T00:00:00.000+00:00", device="cpu", packages={"numpy": np.__version__, "torch": "2.0"},
+            )  # fmt: skip
+        commit_manifest(store, spec, parts)
+    for spec in study.scores():
+        score(spec, store=store, threads=1, attempt=attempt)
+    return store, study
+
+
+@pytest.fixture
+def scored_copy(scored: tuple[MemoryStore, Study]) -> MemoryStore:
+    """The store of `scored`, to be changed."""
+    store, copy = scored[0], MemoryStore()
+    for key in store.keys(""):
+        copy.put(key, store.get(key))
+    return copy

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, Field
 
+from scorer.layers import calibrate_best
 from scorer.overviews.matrix import Cells, Statistic, statistic_of
 from scorer.overviews.ordering import layer_place
-from shared.columns import MILLIONS, MILLIONS_UNPRINTED, UNPRINTED
+from shared.columns import MILLIONS, MILLIONS_UNPRINTED, PROBABILITY, UNPRINTED
 from shared.outcomes import ScoreRecord
+
+ReadNulls = Callable[[ScoreRecord], Mapping[str, npt.NDArray[np.float64]]]
+"""Gives, by label, each result's values under relabelling: `scorer.records.read_nulls`."""
+
+
+class BestLayers(BaseModel):
+    """The best pair of layers, held against the best that unrelated layers reach (arXiv 2602.14486).
+
+    threshold, calibrated, p_value: of the maximum over all pairs of the map, under the same relabelling of all.
+    """
+
+    left_layer: str
+    right_layer: str
+    value: float
+    threshold: float
+    calibrated: float
+    p_value: Annotated[float, PROBABILITY]
 
 
 class LayerMap(BaseModel):
     """A statistic of every layer of one model in one modality (rows) with every one in another (columns).
 
     values: in the order of left_layers and right_layers, first to last; null where a pair was not scored. Of one
-    modality with itself the map is symmetric, and null on its diagonal.
+    modality with itself the map is symmetric, and null on its diagonal. best: null until all pairs are scored, and of
+    a metric without a null.
     """
 
     dataset: str
@@ -34,6 +56,7 @@ class LayerMap(BaseModel):
     left_layers: list[str]
     right_layers: list[str]
     values: Cells
+    best: BestLayers | None = None
 
     @property
     def key(self) -> tuple[str | float, ...]:
@@ -61,17 +84,59 @@ class LayerRow(BaseModel):
 
 
 def layer_maps(
-    records: Iterable[ScoreRecord], *, metric: str, k: int | None, statistic: Statistic = "value"
+    records: Iterable[ScoreRecord],
+    *,
+    metric: str,
+    k: int | None,
+    statistic: Statistic = "value",
+    read_nulls: ReadNulls | None = None,
 ) -> list[LayerMap]:
-    """A map for each dataset, model and pair of modalities of which more than one layer was compared, in order."""
+    """A map for each dataset, model and pair of modalities of which more than one layer was compared, in order.
+
+    read_nulls: with it, maps over two modalities say what their best pair is worth.
+    """
     found: dict[tuple[str, ...], list[ScoreRecord]] = {}
     for record in records:
         left, right = record.spec.pair.left, record.spec.pair.right
         if record.spec.pair.kind != "probe" and left.model.digest == right.model.digest and record.result(metric, k):
             name = (left.dataset.digest, left.model.digest, left.modality.name, right.modality.name)
             found.setdefault(name, []).append(record)
-    maps = (_make_map(group, metric, k, statistic) for group in found.values())
-    return sorted((one for one in maps if max(len(one.left_layers), len(one.right_layers)) > 1), key=lambda m: m.key)
+    maps = ((_make_map(group, metric, k, statistic), group) for group in found.values())
+    several = [(one, group) for one, group in maps if max(len(one.left_layers), len(one.right_layers)) > 1]
+    if read_nulls:
+        judged = (one.model_copy(update={"best": _best(one, group, read_nulls)}) for one, group in several)
+        return sorted(judged, key=lambda one: one.key)
+    return sorted((one for one, _ in several), key=lambda one: one.key)
+
+
+def _best(one: LayerMap, records: Sequence[ScoreRecord], read_nulls: ReadNulls) -> BestLayers | None:
+    """The best pair of layers, from nulls that all pairs drew alike; None where one is missing, or there is no null."""
+    shape = len(one.left_layers), len(one.right_layers)
+    if one.left_modality == one.right_modality or len(records) < math.prod(shape):
+        return None
+    if len({record.objects for record in records}) > 1:  # other objects: other relabellings
+        return None
+    values, nulls = np.empty(shape), {}
+    for record in records:
+        place = (
+            one.left_layers.index(record.spec.pair.left.layer),
+            one.right_layers.index(record.spec.pair.right.layer),
+        )
+        result = record.result(one.metric, one.k)
+        null = read_nulls(record).get(result.label) if result else None
+        if result is None or null is None:
+            return None
+        values[place], nulls[place] = result.value, null
+    stacked = np.array([[nulls[row, column] for column in range(shape[1])] for row in range(shape[0])])
+    worth = calibrate_best(values, stacked, records[0].spec.scoring.confidence)
+    return BestLayers(
+        left_layer=one.left_layers[worth.best[0]],
+        right_layer=one.right_layers[worth.best[1]],
+        value=float(values[worth.best]),
+        threshold=worth.threshold,
+        calibrated=worth.calibrated,
+        p_value=worth.p_value,
+    )
 
 
 def layer_rows(maps: Iterable[LayerMap]) -> list[LayerRow]:

@@ -7,7 +7,20 @@ from __future__ import annotations
 
 from flask import Flask
 
-from services.api import catalogue, figures, garbage, health, index, metrics, overviews, results, scores, studies
+from services.api import (
+    archive,
+    catalogue,
+    comparisons,
+    figures,
+    garbage,
+    health,
+    index,
+    metrics,
+    overviews,
+    results,
+    scores,
+    studies,
+)
 from services.api.access import Access, guard
 from services.api.endpoint import mount
 from services.api.errors import describe_errors
@@ -22,8 +35,10 @@ from shared.settings import Settings
 _ENDPOINTS = (
     *studies.ENDPOINTS,
     *overviews.ENDPOINTS,
+    *comparisons.ENDPOINTS,
     *figures.ENDPOINTS,
     *results.ENDPOINTS,
+    *archive.ENDPOINTS,
     *scores.ENDPOINTS,
     *catalogue.ENDPOINTS,
     *garbage.ENDPOINTS,

@@ -19,10 +19,13 @@ HEADERS = {
 
 
 def finish(response: Response) -> Response:
-    """Add the headers every answer has; answer 304 to a reader whose copy is still right."""
+    """Add the headers every answer has; answer 304 to a reader whose copy is still right.
+
+    An answer that is made as it is sent has no ETag: to have one, it would have to be made twice.
+    """
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    if response.status_code == 200 and request.method in ("GET", "HEAD"):
+    if response.status_code == 200 and request.method in ("GET", "HEAD") and not response.is_streamed:
         response.add_etag()
         response.make_conditional(request)
     return response

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from services.cli import asking, overviews, processes, tending, trends
+from services.cli import asking, comparisons, overviews, processes, reproducing, tending, trends
 from services.cli.output import complain, exit_status
 from shared.errors import SameSkyError
 
@@ -59,7 +59,15 @@ def _ask(
         typer.echo(context.get_help())
 
 
-for _command in (*asking.COMMANDS, *overviews.COMMANDS, *trends.COMMANDS, *tending.COMMANDS, *processes.COMMANDS):
+for _command in (
+    *asking.COMMANDS,
+    *overviews.COMMANDS,
+    *comparisons.COMMANDS,
+    *trends.COMMANDS,
+    *tending.COMMANDS,
+    *reproducing.COMMANDS,
+    *processes.COMMANDS,
+):
     app.command()(_command)
 
 

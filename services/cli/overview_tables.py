@@ -65,6 +65,17 @@ def _cell(matrix: Mapping[str, Any], row: int, column: int) -> str:
     return f"{cell:.3f}".replace("0.", ".", 1) if abs(cell) < 0.9995 else f"{cell:.2f}"
 
 
+def heat_table(heading: str, one: Mapping[str, Any]) -> Table:
+    """A layer map: its left layers down, its right layers across, headed by their numbers where they have one."""
+    table = plain_table(heading)
+    table.add_column("", no_wrap=True)
+    for layer in one["right_layers"]:
+        table.add_column(layer.removeprefix("block-"), justify="right", no_wrap=True)
+    for layer, values in zip(one["left_layers"], one["values"], strict=True):
+        add_row(table, layer, *("-" if value is None else f"{value:.3f}".replace("0.", ".", 1) for value in values))
+    return table
+
+
 def curve_tables(rows: Sequence[Row]) -> Iterator[Table]:
     """Scaling curves: a table for each dataset, kind, pair of modalities, metric and k; small to large."""
     for heading, group in itertools.groupby(sorted(rows, key=_panel), key=_curve_heading):

@@ -40,7 +40,7 @@ def matrix(
     output: OutputOption = None,
 ) -> None:
     """Show every two embeddings of a study (the newest, unless named). The study's first metric and k, unless given."""
-    chosen = _given(metric=metric, k=k, statistic=statistic.value)
+    chosen = given(metric=metric, k=k, statistic=statistic.value)
     with Client(context.obj) as client:
         study = study_id or newest(client).id
         deliver_table(
@@ -48,7 +48,7 @@ def matrix(
             output,
             make_file=lambda file: client.table(study, "matrix", file, **chosen),
             ask=lambda: client.matrix(study, **chosen),
-            lay_out=lambda found, width: _apart(matrix_tables(found, width), "no embedding to compare"),
+            lay_out=lambda found, width: apart(matrix_tables(found, width), "no embedding to compare"),
         )
 
 
@@ -62,7 +62,7 @@ def curves(
     output: OutputOption = None,
 ) -> None:
     """Show scores against model size, in a study (the newest, unless named). All metrics and k, unless given."""
-    chosen = _given(metric=metric, k=k)
+    chosen = given(metric=metric, k=k)
     with Client(context.obj) as client:
         study = study_id or newest(client).id
         deliver_table(
@@ -70,7 +70,7 @@ def curves(
             output,
             make_file=lambda file: client.table(study, "curves", file, **chosen),
             ask=lambda: client.curves(study, **chosen),
-            lay_out=lambda found, _: _apart(curve_tables(found), "no crossmodal or intramodal score yet"),
+            lay_out=lambda found, _: apart(curve_tables(found), "no crossmodal or intramodal score yet"),
         )
 
 
@@ -89,15 +89,16 @@ def probes(
             output,
             make_file=lambda file: client.table(study, "probes", file),
             ask=lambda: client.probes(study),
-            lay_out=lambda found, _: _apart(probe_tables(found), "no probe yet"),
+            lay_out=lambda found, _: apart(probe_tables(found), "no probe yet"),
         )
 
 
-def _given(**options: str | int | None) -> dict[str, str]:
+def given(**options: str | int | None) -> dict[str, str]:
+    """What of a command's options was given, as the api takes it."""
     return {name: str(value) for name, value in options.items() if value is not None}
 
 
-def _apart(tables: Iterable[Table], otherwise: str) -> list[str | Table]:
+def apart(tables: Iterable[Table], otherwise: str) -> list[str | Table]:
     """The tables, with an empty line between; or, where there is none, why."""
     return [thing for table in tables for thing in ("", table)][1:] or [otherwise]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
@@ -17,13 +17,23 @@ from shared.states import State
 _MOST_BARS = 24
 
 
-def watch(client: Client, study_id: str, console: Console) -> StudyProgress:
+def watch(
+    client: Client, study_id: str, console: Console, *, at_every_look: Callable[[], object] = lambda: None
+) -> StudyProgress:
     """Show a study's progress until it is done or failed, and return how it ended.
 
-    On a terminal, bars; elsewhere a line whenever another job or score has ended.
+    On a terminal, bars; elsewhere a line whenever another job or score has ended. What `at_every_look` raises ends it.
     """
+
+    def follow(show: Callable[[StudyProgress], object]) -> StudyProgress:
+        def look(now: StudyProgress) -> None:
+            at_every_look()
+            show(now)
+
+        return client.wait(study_id, on_progress=look)
+
     if not console.is_terminal:
-        return client.wait(study_id, on_progress=_Lines(console))
+        return follow(_Lines(console))
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
@@ -32,7 +42,7 @@ def watch(client: Client, study_id: str, console: Console) -> StudyProgress:
         console=console,
     ) as progress:
         bars = _Bars(progress)
-        return client.wait(study_id, on_progress=lambda now: bars.show(now, client.jobs(study_id)))
+        return follow(lambda now: bars.show(now, client.jobs(study_id)))
 
 
 class _Lines:

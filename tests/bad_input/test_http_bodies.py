@@ -293,6 +293,8 @@ REQUESTS: list[tuple[str, Plain, str, str]] = [
     ("more galaxies than there are", dataset(limit=1_000_001), "bad-study", "at most 1000000"),
     ("galaxies without end", dataset(limit=10**300), "bad-study", "at most 1000000"),
     ("k of all objects", {**dataset(limit=10), "scoring": {"k": 10}}, "too-few-objects", "k < 10"),
+    ("a label nobody has", {**dataset(labels=["redshfit"]), "pairs": ["probes"]}, "unknown-name", "redshift"),
+    ("a probe nobody has", scoring(probes=["ridge-prob"]), "unknown-name", "ridge-probe"),
     ("one modality across", dataset(modalities=["hsc"]), "bad-study", "leave no pair to compare"),
     ("one size within", catalogue(pairs=["intramodal"]), "bad-study", "leave no pair to compare"),
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -355,3 +357,26 @@ def test_any_bytes_are_vectors_or_a_named_error(data: bytes) -> None:
         except (BadTable, NotFinite, DuplicateObjectIds, BadName) as error:
             said = str(error)
             assert said
+
+
+DAMAGED = """
+import numpy as np
+from shared.errors import SameSkyError
+from shared.vectors import Vectors, read_part, write_part
+
+matrix = np.arange(64, dtype=np.float32).reshape(16, 4)
+data = write_part(Vectors(tuple(f"galaxy {row}" for row in range(16)), matrix))
+footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+for place in range(footer, len(data)):
+    for byte in (0, 2, 4, 25, 38):
+        try:
+            read_part(data[:place] + bytes([byte]) + data[place + 1 :])
+        except SameSkyError:
+            continue
+print("all were read, or refused")
+"""
+
+
+def test_no_damaged_footer_ends_the_process_that_reads_it() -> None:
+    done = subprocess.run([sys.executable, "-c", DAMAGED], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "all were read, or refused\n"), done.stderr

@@ -82,6 +82,12 @@ FILES: list[tuple[str, str | bytes, type[SameSkyError], str]] = [
         "expected rows of kind crossmodal, and of final layers",
     ),
     ("another metric", scored(metric="cka"), UnknownName, "sky.csv has no metric 'mknn'; expected one of cka"),
+    (
+        "no parameters of a pair",
+        scored(right_parameters="0"),
+        BadTable,
+        "sky.csv:2: right_parameters: should be greater",
+    ),
     ("several k", f"{SCORED}{ROW}{ROW.replace(',10,', ',5,')}", BadTable, "sky.csv has mknn at k = 5 and 10"),
     (
         "a score twice",

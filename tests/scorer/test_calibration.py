@@ -43,3 +43,10 @@ def test_a_threshold_is_passed_by_one_null_score_in_twenty() -> None:
     found = calibrate(2.0, null, 0.95)
     assert math.isclose(found.threshold, 0.95)
     assert np.count_nonzero(null > found.threshold) == 49
+
+
+@given(observed=st.integers(0, 30), null=st.lists(st.integers(0, 30), min_size=199, max_size=199))
+def test_to_pass_the_threshold_is_to_have_a_small_p_value(observed: int, null: list[int]) -> None:
+    """With 199 permutations, one in twenty is a whole number of them; whatever ties there are."""
+    found = calibrate(observed / 40, np.array(null) / 40, 0.95)
+    assert (found.calibrated > 0) == (found.p_value <= 0.05)

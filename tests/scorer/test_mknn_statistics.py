@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from scorer.comparison import Neighbours
 from scorer.intervals import bootstrap_interval, jackknife_error
-from scorer.mknn import count_shared
+from scorer.neighbourhoods.mknn import count_shared
 from scorer.neighbours import nearest
 from scorer.nulls import chance_of_mknn, count_relabelled, moments_of_null, p_value
 from scorer.streams import open_stream

@@ -101,6 +101,22 @@ def test_the_score_is_that_of_brute_force(stored: Stored) -> None:
     np.testing.assert_allclose(table.column("mknn@10").to_numpy(), expected, atol=1e-12)
 
 
+def test_every_neighbour_metric_at_every_k_comes_from_one_search(stored: Stored) -> None:
+    names = ("mknn", "jaccard", "rank-biased-overlap", "cycle-knn", "cknna")
+    scoring = SCORING.model_copy(update={"metrics": names, "k": (10, 3, 6)})
+    record = stored.score(ScoreSpec(pair=stored.spec.pair, scoring=scoring))
+    assert [result.label for result in record.results] == [f"{name}@{k}" for name in names for k in (10, 3, 6)]
+    assert len(stored.left("neighbours/")) == 2
+    assert record.result("mknn", 10) == stored.score().result("mknn", 10)
+    for result in record.results:
+        assert result.p_value == 1 / 200
+        assert result.chance < result.threshold < result.interval.low <= result.value <= result.interval.high
+        assert 0 < result.calibrated < result.value
+        assert abs(result.interval.high - result.interval.low - 4 * result.standard_error) < 2 * result.standard_error
+    columns = pq.read_table(pa.BufferReader(stored.store.get(record.per_object))).column_names
+    assert columns == ["object_id", *(f"{name}@{k}" for name in names[:-1] for k in (10, 3, 6))]
+
+
 def test_the_record_can_be_traced(stored: Stored) -> None:
     record = stored.score()
     data = stored.store.get(keys.score(stored.spec))

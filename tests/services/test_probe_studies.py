@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scorer import metrics
 from services.board import Board
 from services.broker import Sender
 from services.field_errors import validate
@@ -52,14 +50,6 @@ def accept(redis_url: str, tmp_path: Path, store: MemoryStore, board: Board, sen
         return studies.accept(validate(StudyRequest, body))[0]
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The probes by their names, where this release has none yet."""
-    if not hasattr(metrics, "PROBES"):
-        known = {name: SimpleNamespace(version=1) for name in Scoring().probes}
-        monkeypatch.setattr(metrics, "PROBES", known, raising=False)
 
 
 def test_a_study_that_probes_has_its_labels(accept: Accept) -> None:

@@ -205,7 +205,10 @@ def test_a_study_is_named_by_what_it_asks(make_spec: SpecMaker) -> None:
     asked = Study(created_at="now", embeddings=embeddings, pairs=((0, 1),), scoring=Scoring())
     again = asked.model_copy(update={"created_at": "later", "title": "of another title"})
     assert again.id == asked.id
-    assert asked.model_copy(update={"scoring": Scoring(k=5)}).id != asked.id
+    other = asked.model_copy(update={"scoring": Scoring(k=5)})
+    assert other.id != asked.id
+    assert asked.scores()[0].scoring.k == (10,)
+    assert asked.model_copy(update={"scoring": Scoring(k=5)}).scores() == other.scores(), "nothing is kept of the old"
 
 
 @pytest.mark.parametrize(

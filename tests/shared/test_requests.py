@@ -41,7 +41,8 @@ def test_a_column_of_a_text_may_be_a_bare_name() -> None:
     [
         ({"bands": ["g"]}, "column", "Field required"),
         ({"kind": "spectrum"}, "column", "Field required"),
-        ({"column": ""}, "column", "at least 1 character"),
+        ({"column": ""}, "column", "Field required"),
+        ({"column": "x" * 129}, "column", "at most 128 characters"),
         ({"kind": "text"}, "columns", "Field required"),
         ({"kind": "text", "columns": []}, "columns", "Field required"),
         ({"kind": "text", "columns": ["u"], "column": "x"}, "column", "has `columns`"),

@@ -60,6 +60,10 @@ def test_a_relative_folder_is_taken_from_the_file(tmp_path: Path) -> None:
             "models: [a]\ndatasets:\n- name: x\n  folder: y\n  modalities:\n    r:\n      column: c\n      band: [g]\n",
             "sky.yaml:8: datasets.0.modalities.r.band: there is no such field; did you mean bands?",
         ),
+        (
+            "models: [a]\ndatasets:\n- {name: x, folder: y, modalities: {}, labels: {z: {column: c, missing: [[]]}}}\n",
+            "sky.yaml:3: datasets.0.labels.z.missing.0: should be a valid",
+        ),
         ("datasets: [mocksky]\nmodels: [a]\nscoring:\n  k: ten\n", "sky.yaml:4: scoring.k: should be a valid integer"),
         ("datasets: [mocksky]\nmodels: vit-base\n", "sky.yaml:2: models: should be a list, not 'vit-base'"),
         ("datasets: [mocksky]\nmodels: [no]\n", "sky.yaml:2: models.0: should be a valid string, not false"),

@@ -233,6 +233,7 @@ def test_a_score_table_may_lack_what_is_not_needed(tmp_path: Path) -> None:
         "sky,crossmodal,hsc,jwst,vit,304,304,cka,,0.75\r\n"
         "sky,intramodal,hsc,hsc,vit,86,304,cka,,0.9\r\n"
         "sky,crossmodal,hsc,jwst,vit,86,86,mknn,10,0.1\r\n"
+        "sky,probe,hsc,redshift,vit,86,0,ridge-probe,,0.4\r\n"
     )
     rungs, k = read_trend_table(file, "cka")
     assert k is None
