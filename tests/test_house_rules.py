@@ -28,7 +28,7 @@ def test_the_rooms_stand_on_one_another() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("from services.api import create_app; import services.studies, services.api.server", HEAVY),
+        ("from services.api import create_app; import services.studies, services.api.server", (*HEAVY, "astropy")),
         ("import services.reconciler", HEAVY),
         ("import services.score_worker, scorer.pipeline", ("torch", "transformers")),
         ("import services.embed_worker, embedder.pipeline", ("faiss",)),

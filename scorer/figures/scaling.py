@@ -114,24 +114,36 @@ def _draw_line(ax: Axes, family: str, line: Sequence[CurvePoint], style: tuple[s
 
 
 def _draw_null(ax: Axes, members: Iterable[CurvePoint]) -> None:
-    """Chance as dashed lines, and the band from it to the largest threshold of each size."""
-    chances = {point.chance for point in members if point.chance is not None}
-    for chance in sorted(chances):
-        ax.axhline(chance, color=CHANCE_COLOUR, linestyle="--", linewidth=1.0, label=_CHANCE, zorder=1)
-    reached: dict[float, float] = {}
-    for point in members:
-        if point.threshold is not None:
-            reached[point.parameters] = max(point.threshold, reached.get(point.parameters, point.threshold))
-    if not reached:
-        return
+    """Chance, the mean at each size, dashed; and the band at each size from the lowest chance to the largest threshold.
+
+    Chance of a metric that counts no neighbours differs from pair to pair.
+    """
+    known = [point for point in members if point.chance is not None]
+    chances = {size: [point.chance or 0.0 for point in known if point.parameters == size] for size in _sizes(known)}
+    if chances:
+        means = [sum(each) / len(each) for each in chances.values()]
+        ax.plot(
+            *_to_the_edges(ax, list(chances), means),
+            color=CHANCE_COLOUR, linestyle="--", linewidth=1.0, label=_CHANCE, zorder=1,
+        )  # fmt: skip
+    for_threshold = [point for point in members if point.threshold is not None]
+    sizes = _sizes(for_threshold)
+    tops = [max(point.threshold or 0.0 for point in for_threshold if point.parameters == size) for size in sizes]
+    bottoms = [min(chances.get(size, [top])) for size, top in zip(sizes, tops, strict=True)]
+    if sizes:
+        across, lower = _to_the_edges(ax, sizes, bottoms)
+        _, upper = _to_the_edges(ax, sizes, tops)
+        ax.fill_between(across, lower, upper, color=NULL_COLOUR, linewidth=0, zorder=0.5, label=_NULL)
+
+
+def _sizes(points: Iterable[CurvePoint]) -> list[float]:
+    return sorted({point.parameters for point in points})
+
+
+def _to_the_edges(ax: Axes, sizes: list[float], heights: list[float]) -> tuple[list[float], list[float]]:
+    """A line through these points, level from the outer ones to the edges of the axes."""
     first, last = ax.get_xlim()
-    sizes = sorted(reached)
-    tops = [reached[size] for size in sizes]
-    lowest = min(chances, default=min(tops))
-    ax.fill_between(
-        [first, *sizes, last], lowest, [tops[0], *tops, tops[-1]],
-        color=NULL_COLOUR, linewidth=0, zorder=0.5, label=_NULL,
-    )  # fmt: skip
+    return [first, *sizes, last], [heights[0], *heights, heights[-1]]
 
 
 def _scale(ax: Axes, sizes: list[float]) -> None:

@@ -32,10 +32,20 @@ mpl.rcParams["svg.hashsalt"] = "samesky"
 
 
 def save(figure: Figure, file_format: Format) -> bytes:
-    """The figure as a PNG, SVG or PDF file."""
+    """The figure, laid out, as a PNG, SVG or PDF file."""
+    _settle(figure)
     sink = io.BytesIO()
     figure.savefig(sink, format=file_format, dpi=160, metadata=_METADATA[file_format])
     return sink.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Lay out once and for all. The solver (kiwisolver 1.5) rounds otherwise from time to time, in the last digits."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        left, bottom, width, height = (round(number, 6) for number in ax.get_position().bounds)
+        ax.set_position((left, bottom, width, height))
 
 
 def choose(records: Iterable[ScoreRecord], metric: str, k: int | None) -> list[Shown]:
@@ -55,8 +65,10 @@ def nothing(what: str) -> ObjectMissing:
 
 
 def name_metric(metric: str) -> str:
-    """A metric's name in a title: abbreviations in capitals."""
-    return " ".join(word.upper() if word in _ABBREVIATIONS else word for word in metric.split("-"))
+    """A metric's name in a title: abbreviations in capitals, and behind what qualifies them, as in `debiased CKA`."""
+    words = metric.split("-")
+    ordered = [*words[1:], words[0]] if words[0] in _ABBREVIATIONS else words
+    return " ".join(word.upper() if word in _ABBREVIATIONS else word for word in ordered)
 
 
 def warn_of_simulation(records: Iterable[ScoreRecord]) -> str:

@@ -40,7 +40,7 @@ class TableMeta(BaseModel):
 
     table: str
     study: str | None = None
-    title: str | None = Field(default=None, description="of the study")
+    study_title: str | None = None
     simulated: bool | None = Field(default=None, description="whether any of the study's datasets is a simulation")
     metric: str | None = None
     k: int | None = None
@@ -63,7 +63,7 @@ class TableMeta(BaseModel):
         return cls(
             table=table,
             study=study.id,
-            title=study.title,
+            study_title=study.title or None,
             simulated=any(spec.dataset.simulated for spec in study.embeddings),
             confidence=scoring.confidence,
             permutations=scoring.permutations,
@@ -77,7 +77,7 @@ class TableMeta(BaseModel):
 
     def tabulate(self, row: type[BaseModel], rows: list[Any], what: str) -> Table:
         """The table of these rows. what: what they are, for people."""
-        study = f" of the study {self.title or self.study}" if self.study else ""
+        study = f" of the study “{self.study_title or self.study}”" if self.study else ""
         simulated = ", simulated objects included" if self.simulated else ""
         return Table.of(
             row,

@@ -7,7 +7,7 @@ itself in any font encoding.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from services.tables.table import Cell, Column, Table
 from shared.errors import one_line
@@ -43,8 +43,9 @@ _FEW_COLUMNS = 8
 def to_latex(table: Table) -> bytes:
     r"""UTF-8. Columns of identifiers and provenance are left out, and so are those that are empty.
 
-    Numbers have four decimals, or four digits where they are large; probabilities two digits, small ones with their
-    power of ten. A row that lacks a value has a dash.
+    Columns of the left and of the right side that are the same in all rows become one. Numbers have four decimals, or
+    four digits where they are large; probabilities two digits, small ones with their power of ten. A row that lacks a
+    value has a dash.
     """
     columns, constant = _choose(table)
     lines = [
@@ -56,7 +57,7 @@ def to_latex(table: Table) -> bytes:
         r"\small" if len(columns) <= _FEW_COLUMNS else "\\footnotesize\n\\setlength{\\tabcolsep}{3pt}",
         rf"\begin{{tabular}}{{{''.join('l' if column.kind in ('text', 'truth') else 'r' for column in columns)}}}",
         r"\toprule",
-        _row(_heading(column) for column in columns),
+        _row(map(_heading, columns.values(), columns)),
         r"\midrule",
         *(_row(map(_cell, columns, cells)) for cells in zip(*map(table.cells, columns), strict=True)),
         r"\bottomrule",
@@ -66,13 +67,33 @@ def to_latex(table: Table) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _choose(table: Table) -> tuple[list[Column], list[Column]]:
+Headed = Mapping[Column, str]
+"""Columns, and what each is called where it is printed."""
+
+
+def _choose(table: Table) -> tuple[Headed, Headed]:
     """The columns to print, and those that are the same in all rows, of several, and are told in the caption."""
     printed = [column for column in table.columns if column.printed]
     filled = [column for column in printed if set(table.cells(column)) - {None}] or printed
-    constant = [column for column in filled if len(table.rows) > 1 and len(set(table.cells(column))) == 1]
-    varied = [column for column in filled if column not in constant]
-    return (varied, constant) if varied else (filled, [])
+    headed = _join_sides(table, filled)
+    constant = {
+        column: name for column, name in headed.items() if len(table.rows) > 1 and len(set(table.cells(column))) == 1
+    }
+    varied = {column: name for column, name in headed.items() if column not in constant}
+    return (varied, constant) if varied else (headed, {})
+
+
+def _join_sides(table: Table, columns: Iterable[Column]) -> Headed:
+    """The columns by their names; one for both sides where they are the same in all rows."""
+    named = {column.name: column for column in columns}
+    headed: dict[Column, str] = {}
+    for name, column in named.items():
+        side, _, what = name.partition("_")
+        other = named.get(f"{'right' if side == 'left' else 'left'}_{what}") if side in ("left", "right") else None
+        same = other is not None and bool(table.rows) and table.cells(other) == table.cells(column)
+        if not (same and side == "right"):
+            headed[column] = what if same else name
+    return headed
 
 
 def escape(text: str) -> str:
@@ -80,8 +101,11 @@ def escape(text: str) -> str:
     return _LONE_HYPHEN.sub("-", one_line(text).translate(_ESCAPED)).replace(",,", ",{},")
 
 
-def _caption(table: Table, constant: list[Column]) -> str:
-    same = ", ".join(f"{_heading(column)} {_cell(column, table.cells(column)[0])}" for column in constant)
+def _caption(table: Table, constant: Headed) -> str:
+    same = ", ".join(
+        f"{_heading(name, column)} {_cell(column, table.cells(column)[0], short=True)}"
+        for column, name in constant.items()
+    )
     return f"{escape(table.title)}{f' All rows: {same}.' if same else ''}"
 
 
@@ -89,8 +113,8 @@ def _label(table: Table) -> str:
     return "-".join([table.name, *([str(table.meta["study"])[:8]] if "study" in table.meta else [])])
 
 
-def _heading(column: Column) -> str:
-    heading = _HEADINGS.get(column.name) or escape(column.name.replace("_", " "))
+def _heading(name: str, column: Column) -> str:
+    heading = _HEADINGS.get(name) or escape(name.replace("_", " "))
     return f"{heading} ({_unit(column.unit)})" if column.unit else heading
 
 
@@ -103,7 +127,8 @@ def _row(cells: Iterable[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cell(column: Column, cell: Cell) -> str:
+def _cell(column: Column, cell: Cell, *, short: bool = False) -> str:
+    """A cell as it is printed. short: without noughts at the end of its decimals."""
     match cell:
         case None:
             return _NOTHING
@@ -113,7 +138,10 @@ def _cell(column: Column, cell: Cell) -> str:
             return escape(cell)
         case int():
             return f"${cell}$" if cell < 0 else str(cell)
-    return _probability(cell) if column.form == "p" else _number(cell)
+    if column.form == "p":
+        return _probability(cell)
+    number = _number(cell)
+    return re.sub(r"(\.\d*?)0+(\$?)$", r"\1\2", number).replace(".$", "$").removesuffix(".") if short else number
 
 
 def _number(number: float) -> str:

@@ -144,10 +144,13 @@ def test_a_calibration_plot_of_many_pairs_names_none(make_spec: Maker, make_reco
     assert not any("model-3" in text for text in told)
 
 
-def test_abbreviations_are_written_in_capitals() -> None:
-    assert [name_metric(name) for name in ("mknn", "rbf-cka", "procrustes", "cycle-knn")] == [
+def test_abbreviations_are_written_in_capitals_behind_what_qualifies_them() -> None:
+    names = ("mknn", "cka-rbf", "cka-debiased", "procrustes", "cycle-knn", "linear-predictivity")
+    assert [name_metric(name) for name in names] == [
         "MKNN",
         "RBF CKA",
+        "debiased CKA",
         "procrustes",
         "cycle KNN",
+        "linear predictivity",
     ]

@@ -229,6 +229,35 @@ def test_latex_prints_what_readers_want_with_sensible_digits() -> None:
     assert r"\begin{tabular}{lrrrrrr}" in latex
 
 
+class Sides(BaseModel):
+    """A row of two sides."""
+
+    left_model: str
+    right_model: str
+    left_layer: str
+    right_layer: str
+    confidence: float
+    chance: float
+    bias: float
+    value: float
+
+
+def test_latex_says_once_what_is_the_same_on_both_sides_or_in_all_rows() -> None:
+    sides = {"left_layer": "final", "right_layer": "final", "confidence": 0.95, "chance": 0.0, "bias": -1.5}
+    rows = [
+        Sides(left_model=model, right_model=model, value=value, **sides)
+        for model, value in (("vit-base", 0.25), ("vit-large", 0.5))
+    ]
+    table = Table.of(Sides, rows, name="sides", title="Sides.", meta={})
+    latex = to_latex(table).decode()
+    assert head_of(latex) == ["model", "value"]
+    assert r"\caption{Sides. All rows: layer final, confidence 0.95, chance 0, bias $-1.5$.}" in latex
+    assert r"\label{tab:sides}" in latex
+    rows[1] = rows[1].model_copy(update={"right_model": "vit-huge"})
+    other = to_latex(Table.of(Sides, rows, name="sides", title="Sides.", meta={})).decode()
+    assert head_of(other) == ["left model", "right model", "value"]
+
+
 def test_latex_of_no_row_and_of_one_is_a_table_too() -> None:
     assert body_of(to_latex(tabulate([row()])).decode()) == [["vit-base", "no", "512", "86", "0.1235"]]
     empty = to_latex(tabulate([])).decode()
