@@ -106,8 +106,8 @@ def layer_part(client: Client, study: str) -> Iterator[str]:
     yield markdown(["", *(f"`{name}`" for name in one["right_layers"])], rows) + "\n"
     yield (
         f"The best pair, `{best['left_layer']}` with `{best['right_layer']}`, has {four(best['value'])}. Of unrelated "
-        f"layers the best of as many pairs stays below {four(best['threshold'])} (95 %), under the same relabellings of "
-        f"all; calibrated against that, it is {four(best['calibrated'])}, p = {short(best['p_value'])}.\n"
+        f"layers the best of as many pairs stays below {four(best['threshold'])} (95 %), under the same relabellings "
+        f"of all; calibrated against that, it is {four(best['calibrated'])}, p = {short(best['p_value'])}.\n"
     )
 
 
@@ -120,9 +120,9 @@ def sdss_part(client: Client, study: str) -> Iterator[str]:
 
     samesky submit examples/sdss.yaml --watch
 
-Fluxes in u, g, r, i, z (SDSS) and magnitudes in J, H, K (2MASS), each told in one sentence, which MiniLM embeds; objects
-with a vector: {told}. The sentences hold no redshift. A language model that was never taught photometry sees digits; what it
-keeps of them is what is measured.
+Fluxes in u, g, r, i, z (SDSS) and magnitudes in J, H, K (2MASS), each told in one sentence, which MiniLM embeds;
+objects with a vector: {told}. The sentences hold no redshift. A language model that was never taught photometry sees
+digits; what it keeps of them is what is measured.
 """
     yield score_table(row for row in client.scores(study) if row["kind"] == "crossmodal")
     yield probe_table(client.probes(study))
@@ -139,8 +139,8 @@ def paper_part() -> Iterator[str]:
 
     samesky trend --csv figure1_mknn.csv
 
-The published scores of arXiv 2509.19453. {sentence(measure_trend(rungs, metric="mknn", k=k))} Permuting values within each
-ladder, and permuting a family's sizes alike in all surveys, are the stricter tests beside it.
+The published scores of arXiv 2509.19453. {sentence(measure_trend(rungs, metric="mknn", k=k))} The command shows two
+stricter tests beside it: values permuted within each ladder, and a family's sizes permuted alike in all surveys.
 """
 
 
