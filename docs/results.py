@@ -150,8 +150,8 @@ def planted_part(settings: Settings) -> Iterator[str]:
 
     make planted-truth
 
-{GALAXIES} galaxies of the simulated sky with more and more noise, {MODEL}, k = 10. Agreement rises with signal-to-noise,
-and is chance where the galaxies on the other side are others under the same ids.
+{GALAXIES} galaxies of the simulated sky with more and more noise, {MODEL}, k = 10. Agreement rises with
+signal-to-noise, and is chance where the galaxies on the other side are others under the same ids.
 """
     adapter = load_adapter(resolve_model(find_model(MODEL), settings), settings)
     for left, right in (("hsc", "jwst"), ("hsc", "legacysurvey")):
