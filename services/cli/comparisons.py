@@ -11,7 +11,7 @@ from rich.table import Table
 
 from services.cli.asking import StudyArgument, newest
 from services.cli.output import TableFormat, deliver_table
-from services.cli.overview_tables import heat_table
+from services.cli.overview_tables import heat_table, shorten_after
 from services.cli.overviews import FormatOption, KOption, MetricOption, OutputOption, apart, given
 from services.cli.tables import Row, add_row, format_p, name_dataset, number, plain_table
 from services.client import Client
@@ -94,15 +94,13 @@ def _difference_tables(rows: Sequence[Row]) -> Iterator[Table]:
     for title, group in itertools.groupby(rows, key=heading):
         members = list(group)
         table = plain_table(title)
-        table.add_column("from", overflow="fold")
-        table.add_column("to", overflow="fold")
+        table.add_column("step", overflow="fold")
         for name in ("difference", f"{100 * members[0]['confidence']:g}% interval", "p", "q", "n"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in members:
             add_row(
                 table,
-                row["smaller_model"],
-                row["larger_model"],
+                f"{row['smaller_model']}|{shorten_after(row['smaller_model'], row['larger_model'])}",
                 f"{row['difference']:+.4f}",
                 f"{row['low']:+.4f} to {row['high']:+.4f}",
                 format_p(row["p_value"]),
@@ -117,7 +115,8 @@ def _layer_maps(found: Sequence[Mapping[str, Any]]) -> Iterator[str | Table]:
     for one in found:
         k = f", k = {one['k']}" if one["k"] else ""
         sides = f"{one['left_modality']} (rows)|{one['right_modality']} (columns)"
-        yield heat_table(f"{name_dataset(one)}: {one['model']}, {sides}, {one['metric']}{k}", one)
+        yield f"{name_dataset(one)}: {one['model']}, {sides}, {one['metric']}{k}"
+        yield heat_table(one)
         best = one["best"]
         if best:
             yield (

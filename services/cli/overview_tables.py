@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from services.cli.tables import Row, add_row, format_p, name_dataset, number, plain_table
+from services.cli.tables import Row, add_row, fold_name, format_p, name_dataset, number, plain_table
 
 _ASIDE = 2  # empty places beside a column
 _CELL = 4 + _ASIDE  # `.123`, or `1e-3`
@@ -65,9 +65,9 @@ def _cell(matrix: Mapping[str, Any], row: int, column: int) -> str:
     return f"{cell:.3f}".replace("0.", ".", 1) if abs(cell) < 0.9995 else f"{cell:.2f}"
 
 
-def heat_table(heading: str, one: Mapping[str, Any]) -> Table:
+def heat_table(one: Mapping[str, Any]) -> Table:
     """A layer map: its left layers down, its right layers across, headed by their numbers where they have one."""
-    table = plain_table(heading)
+    table = plain_table(None)
     table.add_column("", no_wrap=True)
     for layer in one["right_layers"]:
         table.add_column(layer.removeprefix("block-"), justify="right", no_wrap=True)
@@ -85,7 +85,7 @@ def curve_tables(rows: Sequence[Row]) -> Iterator[Table]:
         for name in ("M", "value", _interval_of(members[0]), "chance", "calib.", "q", "n"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in members:
-            smaller = f"{row['smaller_model']}|{_tail(row['smaller_model'], row['model'])}"
+            smaller = f"{row['smaller_model']}|{shorten_after(row['smaller_model'], row['model'])}"
             add_row(
                 table,
                 smaller if row["smaller_model"] else row["model"],
@@ -124,7 +124,7 @@ def probe_tables(rows: Sequence[Row]) -> Iterator[Table]:
             add_row(
                 table,
                 row["modality"],
-                _label(row),
+                fold_name(_label(row)),
                 f"{row['value']:.3f}",
                 "" if row["folds_std"] is None else f"± {row['folds_std']:.3f}",
                 _interval(row),
@@ -154,6 +154,6 @@ def _interval(row: Row) -> str:
     return "" if row["low"] is None else f"{row['low']:.3f}-{row['high']:.3f}"
 
 
-def _tail(smaller: str | None, larger: str) -> str:
+def shorten_after(smaller: str | None, larger: str) -> str:
     """The larger model's name without the beginning it shares with the smaller's, up to a dash."""
     return larger.removeprefix(f"{(smaller or '').rpartition('-')[0]}-")

@@ -24,6 +24,7 @@ _COLOURS = {
     State.CANCELLED: "yellow",
 }
 _WIDE = 20
+_NARROW = 14
 _ROOM_FOR_Q = 92
 _SCORE_ORDER = (
     "dataset",
@@ -93,6 +94,12 @@ def number(value: float | None, digits: str) -> str:
 def name_dataset(row: Row) -> str:
     """The dataset of a row, and whether it is a simulation."""
     return f"{row['dataset']} (simulated)" if row["simulated"] else str(row["dataset"])
+
+
+def fold_name(name: str) -> str:
+    """A long name on two lines, broken after a dash: `efficientnet-` and `lite0`."""
+    head, dash, tail = name.rpartition("-")
+    return f"{head}{dash}\n{tail}" if len(name) > _NARROW and dash else name
 
 
 def _sides(left: str, right: str) -> str:
