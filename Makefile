@@ -57,7 +57,7 @@ planted-truth: install ## MKNN against a simulated sky whose truth is known: abo
 	$(BIN)/python -m benchmarks.planted_truth
 
 results: install ## studies of real galaxies, and docs/results.md anew: about 15 minutes
-	$(BIN)/python docs/results.py
+	$(BIN)/python -m docs.results
 
 bench-pairs: install ## memory, queues and fairness over a study of 10,000 pairs: about 15 minutes
 	$(BIN)/python -m benchmarks.many_pairs

@@ -1,6 +1,6 @@
 """Writes docs/results.md anew: studies of real galaxies, run on this machine, and the checks of the numbers' meaning.
 
-    python docs/results.py [FOLDER]
+    python -m docs.results [FOLDER]
 
 FOLDER keeps the studies' data (build/results, unless given), so that a second run finds them done.
 """
@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tables import markdown  # beside this file
-
 from benchmarks.planted_truth import Agreement, experiment
+from docs.tables import markdown
 from embedder.adapters.loading import load_adapter
 from embedder.catalogue.models import find_model
 from embedder.resolve import resolve_model
@@ -60,7 +59,7 @@ def introduction() -> str:
     made = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"""# What was measured on real galaxies
 
-Every number here was made by `make results` (`python docs/results.py`), on a machine with {os.cpu_count()} cores of
+Every number here was made by `make results` (`python -m docs.results`), on a machine with {os.cpu_count()} cores of
 {platform.machine()} and no GPU: {made}. The studies are those of `examples/`, on tables that lie beside the checkout;
 each section says its command. `calibrated` is 0 at or below what unrelated embeddings reach 95 times of 100, and 1 for
 a perfect score; [metrics.md](metrics.md) and [probes.md](probes.md) define every word.

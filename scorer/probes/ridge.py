@@ -23,6 +23,7 @@ Ints = npt.NDArray[np.int64]
 LADDER = 10.0 ** np.arange(-8, 2.5, 0.5)
 """Strengths that are tried: the penalty, over the sum of squares of all standardised features."""
 
+_MOST_FREEDOM = 0.9  # of the objects' degrees of freedom, taken up by effective parameters
 _BLOCK_NUMBERS = 1 << 22  # 32 MiB of float64
 _ROUNDING = float(np.finfo(np.float32).eps)
 
@@ -66,7 +67,9 @@ class Ridge:
         """Regressions of m labels, `(t, m)`, each with the strength that generalised cross-validation chooses for it.
 
         V = (RSS/t) / (1 - f/t)^2, where f counts the effective parameters, the mean among them (Golub, Heath & Wahba
-        1979). together: that many labels, side by side, are to have one strength, by the sum of their V.
+        1979). Where f is nearly t both sides of V come to nothing, and it says nothing of what is predicted: strengths
+        that leave less than a tenth of the objects' freedom are not chosen. together: that many labels, side by side,
+        are to have one strength, by the sum of their V.
         """
         t, squares = len(self._rows), self._squares[:, None]
         means = labels.mean(axis=0)
@@ -76,13 +79,15 @@ class Ridge:
         penalties = LADDER * t * len(self._scale)
         shrunk = penalties / (squares + penalties)  # (r, strengths): what the penalty takes of each axis
         left = (shrunk.T**2 @ parts**2 + beyond) / ((t - 1 - len(squares) + shrunk.sum(axis=0)) ** 2)[:, None]
+        taken_up = (1 + (1 - shrunk).sum(axis=0)) / t
+        left[taken_up > _MOST_FREEDOM] = np.inf
         chosen = left.reshape(len(LADDER), -1, together).sum(axis=2).argmin(axis=0)
         taken = shrunk[:, np.repeat(chosen, together)]
         return Fitted(
             weights=parts * (1 - taken) / np.sqrt(squares),
             means=means,
             strengths=LADDER[chosen],
-            freedom=(1 + (1 - taken).sum(axis=0)) / t,
+            freedom=taken_up[np.repeat(chosen, together)],
             explained=(parts**2 * (1 - taken)).sum(axis=0),
         )
 
