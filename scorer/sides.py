@@ -14,6 +14,8 @@ import numpy.typing as npt
 from scorer.comparison import Neighbours
 from scorer.neighbour_cache import OnTable, Origin, find_or_make
 from scorer.neighbours import SEARCH_VERSION, nearest
+from scorer.pairing import id_set_digest
+from scorer.streams import open_stream
 from shared.embeddings import load_vectors
 from shared.outcomes import Manifest
 from shared.store import ObjectStore
@@ -44,7 +46,8 @@ class StoredSide:
     def neighbours(self, k: int) -> Neighbours:
         """The k nearest neighbours, k <= most: the first columns of the one table that is searched for.
 
-        It comes from the store's cache, or is searched now and cached. Raises TooFewObjects, ZeroVector.
+        It comes from the store's cache, or is searched now and cached. Ties are settled by lots that follow from the
+        embedding and the objects, and from no study. Raises TooFewObjects, ZeroVector.
         """
         return self._table.nearest(k)
 
@@ -61,4 +64,8 @@ class StoredSide:
             k=self.most,
             search_version=SEARCH_VERSION,
         )
-        return find_or_make(self.store, origin, lambda: nearest(self.vectors(), self.most), self.on_table)
+        return find_or_make(self.store, origin, self._search, self.on_table)
+
+    def _search(self) -> Neighbours:
+        lots = open_stream("ties", 0, self.manifest.spec.digest, id_set_digest(self.object_ids))
+        return nearest(self.vectors(), self.most, lots)

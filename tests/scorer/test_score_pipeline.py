@@ -101,6 +101,22 @@ def test_the_score_is_that_of_brute_force(stored: Stored) -> None:
     np.testing.assert_allclose(table.column("mknn@10").to_numpy(), expected, atol=1e-12)
 
 
+def test_what_neither_side_tells_apart_is_no_agreement(make_spec: Maker, store_embedding: Keeper) -> None:
+    """Vectors of a few kinds on one side, all of one direction on the other: nearly every neighbour is a tie."""
+    store, stream = MemoryStore(), np.random.default_rng(7)
+    hsc, jwst, legacysurvey = (make_spec(name) for name in ("hsc", "jwst", "legacysurvey"))
+    ids = tuple(f"g{row:03d}" for row in range(200))
+    kinds = stream.standard_normal((4, 6))[stream.integers(4, size=200)]
+    lengths = stream.uniform(1, 2, size=(2, 200, 1)) * np.ones((1, 1, 6))
+    for spec, matrix in ((hsc, kinds), (jwst, lengths[0]), (legacysurvey, lengths[1])):
+        store_embedding(store, spec, Vectors(ids, matrix.astype(np.float32)))
+    for left, right in ((hsc, jwst), (jwst, legacysurvey)):
+        spec = ScoreSpec(pair=PairSpec(left=left, right=right), scoring=SCORING)
+        result = score(spec, store=store, threads=1, attempt=Attempt(name="a1", worker="w")).results[0]
+        assert result.value == pytest.approx(result.chance, abs=4 * result.null_std)
+        assert result.p_value > 0.01
+
+
 def test_every_neighbour_metric_at_every_k_comes_from_one_search(stored: Stored) -> None:
     names = ("mknn", "jaccard", "rank-biased-overlap", "cycle-knn", "cknna")
     scoring = SCORING.model_copy(update={"metrics": names, "k": (10, 3, 6)})
