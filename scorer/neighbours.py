@@ -52,14 +52,14 @@ def nearest(vectors: Vectors, k: int, lots: np.random.Generator | None = None) -
     table = np.empty((n, k), dtype=np.int32)
     for start in range(0, n, _QUERIES):
         rows = np.arange(start, min(start + _QUERIES, n))
-        table[rows], doubtful = _search(vectors.matrix, unit, norms, rows, k, lot)
+        table[rows], doubtful = _search(vectors.matrix, unit, norms, rows, k, lot=lot)
         for block in _blocks(len(doubtful), n, _LARGE_BLOCK_BYTES):
-            table[doubtful[block]] = _search_all(vectors.matrix, norms, doubtful[block], k, lot)
+            table[doubtful[block]] = _search_all(vectors.matrix, norms, doubtful[block], k, lot=lot)
     return Neighbours(vectors.object_ids, table)
 
 
 def _search(
-    matrix: Floats, unit: Floats, norms: Doubles, rows: Rows, k: int, lot: Rows
+    matrix: Floats, unit: Floats, norms: Doubles, rows: Rows, k: int, *, lot: Rows
 ) -> tuple[npt.NDArray[np.int64], Rows]:
     """Neighbours `(len(rows), k)` of these rows, and those of the rows that float32 leaves in doubt. lot: `(n,)`."""
     n, dimension = matrix.shape
@@ -86,7 +86,7 @@ def _similarities(matrix: Floats, norms: Doubles, rows: Rows, candidates: Rows) 
     return similarities.round(_TIE_DECIMALS)
 
 
-def _search_all(matrix: Floats, norms: Doubles, rows: Rows, k: int, lot: Rows) -> npt.NDArray[np.int64]:
+def _search_all(matrix: Floats, norms: Doubles, rows: Rows, k: int, *, lot: Rows) -> npt.NDArray[np.int64]:
     """Neighbours `(len(rows), k)` of these rows among all, in float64. lot: `(n,)`."""
     similarities = np.empty((len(rows), len(matrix)))
     ours = matrix[rows] / norms[rows, None]

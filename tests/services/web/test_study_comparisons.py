@@ -163,6 +163,27 @@ def test_models_that_agree_more_know_more(client: Client, kept: Study) -> None:
     assert "one family" in link["note"]
 
 
+def test_a_link_at_some_k_has_probes_without_k(web: FlaskClient, client: Client, kept: Study) -> None:
+    assert client.links(kept.id, k="5") == client.links(kept.id)
+    for query, parameter in (("metric=cka-rbf", "metric"), ("probe=knn-probe", "probe")):
+        refused = web.get(f"/v1/studies/{kept.id}/links?{query}")
+        assert (refused.status_code, refused.json["errors"][0]["parameter"]) == (422, parameter)
+
+
+def test_a_study_of_another_metric_has_its_trend_and_links(
+    web: FlaskClient, client: Client, store: MemoryStore, kept: Study
+) -> None:
+    """Its first metric is shown, not one that it never asked for."""
+    scoring = kept.scoring.model_copy(update={"metrics": ("cka",)})
+    other = kept.model_copy(update={"scoring": scoring, "pairs": tuple(choose_pairs(kept.embeddings, ["crossmodal"]))})
+    store.put(keys.study(other.id), other.to_json())
+    for spec in other.scores():
+        score(spec, store=store, threads=1, attempt=Attempt(name="a1", worker="w"))
+    assert (client.trend(other.id).metric, client.trend(other.id).k) == ("cka", None)
+    assert web.get(f"/v1/studies/{other.id}/links").json["meta"]["metric"] == "cka"
+    assert web.get(f"/v1/studies/{other.id}/trend?metric=mknn").status_code == 422
+
+
 def test_the_best_of_layers_is_held_against_the_best(store: MemoryStore, client: Client, kept: Study) -> None:
     (found,) = client.layers(kept.id)
     assert found["left_layers"] == found["right_layers"] == ["block-02", "final"]
