@@ -328,6 +328,20 @@ def test_a_matrix_of_many_embeddings_is_shown_in_blocks_that_fit() -> None:
     assert "…" not in page.getvalue()
 
 
+def test_scores_show_layers_labels_and_what_is_below_zero(client: Client, kept: Study) -> None:
+    rows = client.scores(kept.id)
+    below = {**rows[0], "metric": "rsa", "k": None, "low": -0.25, "high": -0.125}
+    page = io.StringIO()
+    Console(file=page, width=80).print(score_table([*rows, below], 80))
+    text = page.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "block-02|final" in text
+    assert "vit-base/block-02" in text, "one layer of both sides"
+    assert "label" not in text.replace("label-agreement", ""), "a label is of no model"
+    assert "hsc|redshift  vit-base " in text
+    assert "-0.250 to -0.125" in text
+
+
 def test_scores_show_q_where_there_is_room(client: Client, kept: Study) -> None:
     rows = client.scores(kept.id)
     for width, shown in ((80, False), (120, True)):
