@@ -120,10 +120,10 @@ def _layer_maps(found: Sequence[Mapping[str, Any]]) -> Iterator[str | Table]:
         yield heat_table(f"{name_dataset(one)}: {one['model']}, {sides}, {one['metric']}{k}", one)
         best = one["best"]
         if best:
+            calibrated = "" if best["calibrated"] is None else f"calibrated {best['calibrated']:.4f}, "
             yield (
                 f"best: {best['left_layer']}|{best['right_layer']} {best['value']:.4f}; unrelated layers at their best "
-                f"stay below {best['threshold']:.4f}; calibrated {best['calibrated']:.4f}, p = "
-                f"{format_p(best['p_value'])}"
+                f"stay below {best['threshold']:.4f}; {calibrated}p = {format_p(best['p_value'])}"
             )
         yield ""
 
