@@ -23,6 +23,7 @@ from shared.embeddings import read_manifest_with_hash
 from shared.errors import (
     AlteredPart,
     BadRecord,
+    DegenerateEmbedding,
     LeaseLost,
     MissingPart,
     NotReady,
@@ -286,6 +287,18 @@ def test_k_as_large_as_the_overlap_is_refused(stored: Stored) -> None:
     with pytest.raises(TooFewObjects, match="of 180 and 180 objects, share 160; expected at least 161"):
         stored.score(spec)
     assert stored.left(keys.SCORES) == []
+
+
+def test_a_metric_that_cannot_be_measured_is_named(make_spec: Maker, store_embedding: Keeper, stored: Stored) -> None:
+    """Vectors of one direction have neighbours, drawn by lot, but no dissimilarities that differ."""
+    lengths = np.random.default_rng(3).uniform(1, 2, size=(200, 1)) * np.ones((1, 4))
+    flat = make_spec("legacysurvey")
+    store_embedding(stored.store, flat, Vectors(tuple(f"g{row}" for row in range(200)), lengths.astype(np.float32)))
+    scoring = SCORING.model_copy(update={"metrics": ("mknn", "rsa")})
+    with pytest.raises(DegenerateEmbedding, match=r"rsa: all pairs .* equally far apart.*or leave out `rsa`") as caught:
+        stored.score(ScoreSpec(pair=PairSpec(left=stored.hsc, right=flat), scoring=scoring))
+    assert caught.value.code == "degenerate-embedding"
+    assert stored.left("scores/") == []
 
 
 def test_a_zero_vector_is_refused(stored: Stored, make_spec: Maker, store_embedding: Keeper) -> None:
