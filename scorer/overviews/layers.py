@@ -108,10 +108,7 @@ def layer_maps(
     several = [(one, group) for one, group in maps if max(len(one.left_layers), len(one.right_layers)) > 1]
     if read_nulls and read_objects:
         judged = (
-            one.model_copy(update={"best": _best(one, group, read_nulls)})
-            if _same_objects(group, read_objects)
-            else one
-            for one, group in several
+            one.model_copy(update={"best": _best(one, group, read_nulls, read_objects)}) for one, group in several
         )
         return sorted(judged, key=lambda one: one.key)
     return sorted((one for one, _ in several), key=lambda one: one.key)
@@ -130,7 +127,9 @@ def _same_objects(records: Sequence[ScoreRecord], read_objects: ReadObjects) -> 
     return all(ids == first for ids in others)
 
 
-def _best(one: LayerMap, records: Sequence[ScoreRecord], read_nulls: ReadNulls) -> BestLayers | None:
+def _best(
+    one: LayerMap, records: Sequence[ScoreRecord], read_nulls: ReadNulls, read_objects: ReadObjects
+) -> BestLayers | None:
     """The best pair of layers, from nulls that all pairs drew alike; None where one is missing, or there is no null."""
     shape = len(one.left_layers), len(one.right_layers)
     if one.left_modality == one.right_modality or len(records) < math.prod(shape):
@@ -147,6 +146,8 @@ def _best(one: LayerMap, records: Sequence[ScoreRecord], read_nulls: ReadNulls) 
             return None
         values[place], nulls[place] = result.value, null
         bounded = bounded and result.calibrated is not None
+    if not _same_objects(records, read_objects):
+        return None
     stacked = np.array([[nulls[row, column] for column in range(shape[1])] for row in range(shape[0])])
     worth = calibrate_best(values, stacked, records[0].spec.scoring.confidence)
     return BestLayers(
