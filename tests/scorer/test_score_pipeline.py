@@ -103,13 +103,12 @@ def test_the_score_is_that_of_brute_force(stored: Stored) -> None:
 
 
 def test_what_neither_side_tells_apart_is_no_agreement(make_spec: Maker, store_embedding: Keeper) -> None:
-    """Vectors of a few kinds on one side, all of one direction on the other: nearly every neighbour is a tie."""
+    """Vectors of a few kinds, others on either side: nearly every neighbour is a tie."""
     store, stream = MemoryStore(), np.random.default_rng(7)
     hsc, jwst, legacysurvey = (make_spec(name) for name in ("hsc", "jwst", "legacysurvey"))
     ids = tuple(f"g{row:03d}" for row in range(200))
-    kinds = stream.standard_normal((4, 6))[stream.integers(4, size=200)]
-    lengths = stream.uniform(1, 2, size=(2, 200, 1)) * np.ones((1, 1, 6))
-    for spec, matrix in ((hsc, kinds), (jwst, lengths[0]), (legacysurvey, lengths[1])):
+    for spec, kinds in ((hsc, 4), (jwst, 2), (legacysurvey, 2)):
+        matrix = stream.standard_normal((kinds, 6))[stream.integers(kinds, size=200)]
         store_embedding(store, spec, Vectors(ids, matrix.astype(np.float32)))
     for left, right in ((hsc, jwst), (jwst, legacysurvey)):
         spec = ScoreSpec(pair=PairSpec(left=left, right=right), scoring=SCORING)
@@ -290,14 +289,18 @@ def test_k_as_large_as_the_overlap_is_refused(stored: Stored) -> None:
 
 
 def test_a_metric_that_cannot_be_measured_is_named(make_spec: Maker, store_embedding: Keeper, stored: Stored) -> None:
-    """Vectors of one direction have neighbours, drawn by lot, but no dissimilarities that differ."""
+    """Vectors of one direction and many lengths differ, but not in what is nearer by cosine."""
     lengths = np.random.default_rng(3).uniform(1, 2, size=(200, 1)) * np.ones((1, 4))
     flat = make_spec("legacysurvey")
     store_embedding(stored.store, flat, Vectors(tuple(f"g{row}" for row in range(200)), lengths.astype(np.float32)))
-    scoring = SCORING.model_copy(update={"metrics": ("mknn", "rsa")})
+    scoring = SCORING.model_copy(update={"metrics": ("cka", "rsa")})
     with pytest.raises(DegenerateEmbedding, match=r"rsa: all pairs .* equally far apart.*or leave out `rsa`") as caught:
         stored.score(ScoreSpec(pair=PairSpec(left=stored.hsc, right=flat), scoring=scoring))
     assert caught.value.code == "degenerate-embedding"
+    with pytest.raises(
+        DegenerateEmbedding, match=r"mknn: all vectors of mocksky/legacysurvey/fake-8 have the same dir"
+    ):
+        stored.score(ScoreSpec(pair=PairSpec(left=stored.hsc, right=flat), scoring=SCORING))
     assert stored.left("scores/") == []
 
 
