@@ -151,8 +151,9 @@ def test_each_step_of_size_is_compared_object_by_object(store: MemoryStore, clie
     assert rows == sorted(rows, key=lambda row: row["smaller_parameters"])
 
 
-def test_a_metric_that_is_no_mean_over_objects_has_no_steps(client: Client, kept: Study) -> None:
+def test_a_metric_that_is_no_mean_over_objects_has_no_steps(run: Run, client: Client, kept: Study) -> None:
     assert client.differences(kept.id, metric="cka") == []
+    assert "or the metric is no mean over objects" in run("differences", kept.id, "--metric", "cka").stdout
 
 
 def test_models_that_agree_more_know_more(client: Client, kept: Study) -> None:
