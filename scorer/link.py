@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scorer.ranks import kendall, mid_ranks, spearman
 from shared.contracts import Contract, EmbeddingSpec
 from shared.errors import BadInput
-from shared.outcomes import ScoreRecord
+from shared.outcomes import MetricResult, ScoreRecord
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,10 +30,12 @@ _ROUNDING = 1e-9
 class ModelPoint(Contract):
     """One model: alignment of its embeddings of two modalities, and what a probe tells of a label from either.
 
-    label, modalities, dataset: what it may be compared within. layers: where the two embeddings were taken.
+    label, modalities, dataset: what it may be compared within; dataset_digest: tells apart cuts of one name.
+    layers: where the two embeddings were taken.
     """
 
     dataset: str
+    dataset_digest: str = ""
     label: str
     modalities: tuple[str, str]
     model: str
@@ -60,6 +62,7 @@ class Link(Contract):
     """
 
     dataset: str
+    dataset_digest: str = ""
     label: str
     modalities: tuple[str, str]
     layers: tuple[str, str]
@@ -78,9 +81,10 @@ def measure_links(points: Iterable[ModelPoint], *, permutations: int = 9999, see
 
     permutations: orders drawn where there are more than eight models. Raises BadInput when a model stands twice.
     """
-    groups: dict[tuple[str, tuple[str, str], tuple[str, str], str], list[ModelPoint]] = {}
+    groups: dict[tuple[str | tuple[str, str], ...], list[ModelPoint]] = {}
     for point in points:
-        groups.setdefault((point.dataset, point.modalities, point.layers, point.label), []).append(point)
+        where = (point.dataset, point.dataset_digest, point.modalities, point.layers, point.label)
+        groups.setdefault(where, []).append(point)
     return tuple(_link(members, permutations, seed) for _, members in sorted(groups.items()))
 
 
@@ -94,6 +98,7 @@ def _link(points: Sequence[ModelPoint], permutations: int, seed: int) -> Link:
     families = len({point.family for point in points})
     link = Link(
         dataset=first.dataset,
+        dataset_digest=first.dataset_digest,
         label=first.label,
         modalities=first.modalities,
         layers=first.layers,
@@ -152,26 +157,27 @@ def points_of(
 ) -> list[ModelPoint]:
     """The points that score records give: each crossmodal pair of one model, with each label probed on both its sides.
 
-    k: neighbours counted, for either; None takes each record's first. Pairs whose label was not probed on both sides
-    are left out.
+    k: neighbours counted, by whichever of the two counts them; None takes each record's first. Pairs whose label was
+    not probed on both sides are left out.
     """
     records = list(records)
     told: dict[str, dict[str, float]] = {}
     for record in records:
-        result = record.result(probe, k) if record.spec.pair.kind == "probe" else None
+        result = _result(record, probe, k) if record.spec.pair.kind == "probe" else None
         if result is not None:
             embedding, label = _sides(record)
             told.setdefault(embedding.digest, {})[label.modality.name] = result.value
     points = []
     for record in records:
         pair = record.spec.pair
-        result = record.result(metric, k) if pair.kind == "crossmodal" else None
+        result = _result(record, metric, k) if pair.kind == "crossmodal" else None
         if result is None:
             continue
         left, right = told.get(pair.left.digest, {}), told.get(pair.right.digest, {})
         points += [
             ModelPoint(
                 dataset=pair.left.dataset.name,
+                dataset_digest=pair.left.dataset.digest,
                 label=label,
                 modalities=(pair.left.modality.name, pair.right.modality.name),
                 model=pair.left.model.name,
@@ -184,6 +190,12 @@ def points_of(
             for label in sorted(left.keys() & right.keys())
         ]
     return points
+
+
+def _result(record: ScoreRecord, name: str, k: int | None) -> MetricResult | None:
+    """The result at this k; of what counts no neighbours, its only one."""
+    first = record.result(name)
+    return first if first is None or first.k is None else record.result(name, k)
 
 
 def _sides(record: ScoreRecord) -> tuple[EmbeddingSpec, EmbeddingSpec]:

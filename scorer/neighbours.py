@@ -15,7 +15,7 @@ from shared.errors import TooFewObjects, ZeroVector
 from shared.vectors import Vectors
 
 # Goes up whenever the same vectors may give another table, so that no cached table outlives its meaning.
-SEARCH_VERSION = 1
+SEARCH_VERSION = 2
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -29,12 +29,14 @@ _LARGE_BLOCK_BYTES = 1 << 26
 _TIE_DECIMALS = 12
 
 
-def nearest(vectors: Vectors, k: int) -> Neighbours:
+def nearest(vectors: Vectors, k: int, lots: np.random.Generator | None = None) -> Neighbours:
     """The k nearest neighbours of every vector among the others, by decreasing cosine similarity.
 
     A vector is left out of its own neighbours by its row, not by its similarity: duplicates are neighbours. Of
-    equally similar neighbours (to 12 decimals, computed in float64) the one in the lower row comes first; rows in
-    order of object id thus give a table that storage order cannot change. Memory beyond the vectors: one float32
+    equally similar neighbours (to 12 decimals, computed in float64) the one that drew the lower lot comes first, and
+    without `lots` the one in the lower row; rows in order of object id thus give a table that storage order cannot
+    change. Two sides that are compared need lots of their own: by row, what neither tells apart would be ordered
+    alike on both, and they would agree on what neither knows. Memory beyond the vectors: one float32
     copy of them, the table, and blocks. Rows whose k-th place float32 cannot settle (many near-ties, as where
     an embedding has collapsed) are searched again in float64, at several times the cost.
     Raises TooFewObjects unless 0 < k < n, and ZeroVector, naming the first object without a direction.
@@ -46,23 +48,26 @@ def nearest(vectors: Vectors, k: int) -> Neighbours:
     unit = np.empty_like(vectors.matrix)
     for block in _blocks(n, vectors.dimension):
         unit[block] = vectors.matrix[block] / norms[block, None]
+    lot = np.arange(n) if lots is None else lots.permutation(n)
     table = np.empty((n, k), dtype=np.int32)
     for start in range(0, n, _QUERIES):
         rows = np.arange(start, min(start + _QUERIES, n))
-        table[rows], doubtful = _search(vectors.matrix, unit, norms, rows, k)
+        table[rows], doubtful = _search(vectors.matrix, unit, norms, rows, k, lot=lot)
         for block in _blocks(len(doubtful), n, _LARGE_BLOCK_BYTES):
-            table[doubtful[block]] = _search_all(vectors.matrix, norms, doubtful[block], k)
+            table[doubtful[block]] = _search_all(vectors.matrix, norms, doubtful[block], k, lot=lot)
     return Neighbours(vectors.object_ids, table)
 
 
-def _search(matrix: Floats, unit: Floats, norms: Doubles, rows: Rows, k: int) -> tuple[npt.NDArray[np.int64], Rows]:
-    """Neighbours `(len(rows), k)` of these rows, and those of the rows that float32 leaves in doubt."""
+def _search(
+    matrix: Floats, unit: Floats, norms: Doubles, rows: Rows, k: int, *, lot: Rows
+) -> tuple[npt.NDArray[np.int64], Rows]:
+    """Neighbours `(len(rows), k)` of these rows, and those of the rows that float32 leaves in doubt. lot: `(n,)`."""
     n, dimension = matrix.shape
     width = min(n, k + 1 + _SPARE)
     scores, candidates = faiss.knn(unit[rows], unit, width, metric=faiss.METRIC_INNER_PRODUCT)
     exact = _similarities(matrix, norms, rows, candidates)
     exact[candidates == rows[:, None]] = -np.inf
-    order = np.lexsort((candidates, -exact), axis=-1)[:, :k]
+    order = np.lexsort((lot[candidates], -exact), axis=-1)[:, :k]
     kth = np.take_along_axis(exact, order[:, -1:], axis=1)[:, 0]
     # Whatever FAISS left out scored no more than its last candidate, give or take the rounding of a float32
     # product of unit vectors: (d + 4) 2^-24 at most (Higham 2002, Accuracy and Stability, section 3.1).
@@ -81,15 +86,16 @@ def _similarities(matrix: Floats, norms: Doubles, rows: Rows, candidates: Rows) 
     return similarities.round(_TIE_DECIMALS)
 
 
-def _search_all(matrix: Floats, norms: Doubles, rows: Rows, k: int) -> npt.NDArray[np.int64]:
-    """Neighbours `(len(rows), k)` of these rows among all, in float64."""
+def _search_all(matrix: Floats, norms: Doubles, rows: Rows, k: int, *, lot: Rows) -> npt.NDArray[np.int64]:
+    """Neighbours `(len(rows), k)` of these rows among all, in float64. lot: `(n,)`."""
     similarities = np.empty((len(rows), len(matrix)))
     ours = matrix[rows] / norms[rows, None]
     for block in _blocks(len(matrix), matrix.shape[1]):
         similarities[:, block] = ours @ (matrix[block] / norms[block, None]).T
     similarities = similarities.round(_TIE_DECIMALS)
     similarities[np.arange(len(rows)), rows] = -np.inf
-    return np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    by_lot = np.argsort(lot)
+    return by_lot[np.argsort(-similarities[:, by_lot], axis=1, kind="stable")[:, :k]]
 
 
 def _norms(vectors: Vectors) -> Doubles:

@@ -24,11 +24,6 @@ def chance_of_mknn(n: int, k: int) -> float:
     return k / (n - 1)
 
 
-def p_value(observed: float, null: npt.NDArray[np.int64] | npt.NDArray[np.float64]) -> float:
-    """One-sided: (1 + #{null >= observed})/(K + 1), never zero (Phipson & Smyth 2010). null: `(K,)`."""
-    return (1 + int(np.count_nonzero(null >= observed))) / (len(null) + 1)
-
-
 def count_relabelled(left: Table, right: Table, permutations: Iterable[npt.NDArray[np.int64]]) -> Counts:
     """T for each relabelling: `(K,)`. left, right: neighbour tables `(n, k)` of the same objects.
 

@@ -26,14 +26,14 @@ from scorer.sides import StoredSide
 from shared import keys
 from shared.contracts import EmbeddingSpec, ScoreSpec
 from shared.embeddings import load_object_ids, read_manifest_with_hash
-from shared.errors import BadRecord, BadStudy, NotReady
+from shared.errors import BadRecord, BadStudy, DegenerateEmbedding, NotReady, Permanent, TooFewObjects
 from shared.outcomes import Attempt, Manifest, Provenance, ScoreRecord, Transition
 from shared.packages import package_versions
 from shared.records import sha256_of
 from shared.states import State
 from shared.store import ObjectStore
 
-_PACKAGES = ("samesky", "faiss-cpu", "numpy", "pyarrow")
+_PACKAGES = ("samesky", "faiss-cpu", "numpy", "pyarrow", "scipy")
 _Answer = tuple[Metric[Comparison] | Metric[Probing], int | None, Measured]
 
 
@@ -153,7 +153,18 @@ def _measure(metrics: Iterable[Metric[Asked]], asked: Asked) -> Iterator[tuple[M
     """Each metric's answer; of one that counts neighbours, an answer for each k."""
     for metric in metrics:
         for k in asked.scoring.k if metric.per_k else (None,):
-            yield metric, k, metric.measure(asked if k is None else replace(asked, k=k))
+            try:
+                measured = metric.measure(asked if k is None else replace(asked, k=k))
+            except (DegenerateEmbedding, TooFewObjects) as error:
+                raise _of_metric(error, metric.name, len(asked.scoring.metrics)) from error
+            yield metric, k, measured
+
+
+def _of_metric(error: Permanent, name: str, metrics: int) -> Permanent:
+    """The same error, with the metric that cannot be measured: without it the others of the study may be."""
+    instead = (f"or leave out `{name}`",) if metrics > 1 else ()
+    remedy = "; ".join(part for part in (error.remedy, *instead) if part)
+    return type(error)(f"{name}: {error.wrong}", error.expected, remedy)
 
 
 def _numbers_of(label: StoredSide) -> npt.NDArray[np.float64]:

@@ -14,10 +14,16 @@ import numpy.typing as npt
 from scorer.comparison import Neighbours
 from scorer.neighbour_cache import OnTable, Origin, find_or_make
 from scorer.neighbours import SEARCH_VERSION, nearest
+from scorer.pairing import id_set_digest
+from scorer.streams import open_stream
 from shared.embeddings import load_vectors
+from shared.errors import DegenerateEmbedding
 from shared.outcomes import Manifest
 from shared.store import ObjectStore
 from shared.vectors import Vectors
+
+_SAME = 1e-12  # as ties among neighbours
+_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +50,9 @@ class StoredSide:
     def neighbours(self, k: int) -> Neighbours:
         """The k nearest neighbours, k <= most: the first columns of the one table that is searched for.
 
-        It comes from the store's cache, or is searched now and cached. Raises TooFewObjects, ZeroVector.
+        It comes from the store's cache, or is searched now and cached. Ties are settled by lots that follow from the
+        embedding and the objects, and from no study. Raises TooFewObjects, ZeroVector, and DegenerateEmbedding when all
+        vectors have one direction, in which nothing is nearer than anything else.
         """
         return self._table.nearest(k)
 
@@ -61,4 +69,25 @@ class StoredSide:
             k=self.most,
             search_version=SEARCH_VERSION,
         )
-        return find_or_make(self.store, origin, lambda: nearest(self.vectors(), self.most), self.on_table)
+        return find_or_make(self.store, origin, self._search, self.on_table)
+
+    def _search(self) -> Neighbours:
+        lots = open_stream("ties", 0, self.manifest.spec.digest, id_set_digest(self.object_ids))
+        found = nearest(self.vectors(), self.most, lots)
+        if _one_direction(self.vectors().matrix):
+            raise DegenerateEmbedding(
+                f"all vectors of {self.manifest.spec.label} have the same direction: no object is nearer than another",
+                "vectors that differ in direction",
+                "look at the layer the vectors are taken from, and at what the model was shown",
+            )
+        return found
+
+
+def _one_direction(matrix: npt.NDArray[np.float32]) -> bool:
+    """Whether all cosines with the first vector, none being zero, are 1 to 12 decimals."""
+    first = matrix[0] / np.linalg.norm(matrix[0].astype(np.float64))
+    for start in range(0, len(matrix), _ROWS):  # the first few tell, but where all are alike
+        block = matrix[start : start + _ROWS].astype(np.float64)
+        if (block @ first < np.linalg.norm(block, axis=1) * (1 - _SAME)).any():
+            return False
+    return True

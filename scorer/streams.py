@@ -10,9 +10,16 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["permutations", "bootstrap", "sample", "folds", "differences"]
+Purpose = Literal["permutations", "bootstrap", "sample", "folds", "differences", "ties"]
 # A purpose keeps its number for ever: another number is another stream, and other p-values.
-_NUMBERS: dict[Purpose, int] = {"permutations": 0, "bootstrap": 1, "sample": 2, "folds": 3, "differences": 4}
+_NUMBERS: dict[Purpose, int] = {
+    "permutations": 0,
+    "bootstrap": 1,
+    "sample": 2,
+    "folds": 3,
+    "differences": 4,
+    "ties": 5,
+}
 
 
 def open_stream(purpose: Purpose, seed: int, *digests: str) -> np.random.Generator:

@@ -208,13 +208,13 @@ class Client:
         """One score's whole record, with its provenance."""
         return self._json(self._get(f"/v1/scores/{quote(score, safe='')}"))
 
-    def trend(self, study_id: str, metric: str = "mknn", k: int | None = None) -> Trend:
+    def trend(self, study_id: str, metric: str | None = None, k: int | None = None) -> Trend:
         """How a metric of a study's crossmodal pairs, of final layers, changes with model size.
 
-        k: the study's first, unless given. Raises ObjectMissing while there is no such score, TooFewSizes when no
-        family has two sizes.
+        metric, k: the study's first, unless given. Raises ObjectMissing while there is no such score, TooFewSizes when
+        no family has two sizes.
         """
-        asked = {"metric": metric} if k is None else {"metric": metric, "k": str(k)}
+        asked = {name: str(given) for name, given in (("metric", metric), ("k", k)) if given is not None}
         return Trend.model_validate(self._json(self._get(_study(study_id, "trend"), **asked)))
 
     def embeddings(self, **filters: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from scorer.layers import calibrate_best
+from scorer.overviews.differences import ReadObjects
 from scorer.overviews.matrix import Cells, Statistic, statistic_of
 from scorer.overviews.ordering import layer_place
 from shared.columns import MILLIONS, MILLIONS_UNPRINTED, PROBABILITY, UNPRINTED
@@ -24,13 +25,14 @@ class BestLayers(BaseModel):
     """The best pair of layers, held against the best that unrelated layers reach (arXiv 2602.14486).
 
     threshold, calibrated, p_value: of the maximum over all pairs of the map, under the same relabelling of all.
+    calibrated is null of a metric that has no greatest value, as of its scores.
     """
 
     left_layer: str
     right_layer: str
     value: float
     threshold: float
-    calibrated: float
+    calibrated: float | None
     p_value: Annotated[float, PROBABILITY]
 
 
@@ -90,10 +92,11 @@ def layer_maps(
     k: int | None,
     statistic: Statistic = "value",
     read_nulls: ReadNulls | None = None,
+    read_objects: ReadObjects | None = None,
 ) -> list[LayerMap]:
     """A map for each dataset, model and pair of modalities of which more than one layer was compared, in order.
 
-    read_nulls: with it, maps over two modalities say what their best pair is worth.
+    read_nulls, read_objects: with them, maps over two modalities say what their best pair is worth.
     """
     found: dict[tuple[str, ...], list[ScoreRecord]] = {}
     for record in records:
@@ -103,20 +106,35 @@ def layer_maps(
             found.setdefault(name, []).append(record)
     maps = ((_make_map(group, metric, k, statistic), group) for group in found.values())
     several = [(one, group) for one, group in maps if max(len(one.left_layers), len(one.right_layers)) > 1]
-    if read_nulls:
-        judged = (one.model_copy(update={"best": _best(one, group, read_nulls)}) for one, group in several)
+    if read_nulls and read_objects:
+        judged = (
+            one.model_copy(update={"best": _best(one, group, read_nulls, read_objects)}) for one, group in several
+        )
         return sorted(judged, key=lambda one: one.key)
     return sorted((one for one, _ in several), key=lambda one: one.key)
 
 
-def _best(one: LayerMap, records: Sequence[ScoreRecord], read_nulls: ReadNulls) -> BestLayers | None:
+def _same_objects(records: Sequence[ScoreRecord], read_objects: ReadObjects) -> bool:
+    """Whether all records are of the same objects: others would meet other relabellings.
+
+    Ids are read only where counts do not tell: where every side has what all sides share, there is nothing to read.
+    """
+    if len({record.objects for record in records}) > 1:
+        return False
+    if all(record.left_objects == record.right_objects == record.objects for record in records):
+        return True
+    first, *others = (read_objects(record)[0] for record in records)
+    return all(ids == first for ids in others)
+
+
+def _best(
+    one: LayerMap, records: Sequence[ScoreRecord], read_nulls: ReadNulls, read_objects: ReadObjects
+) -> BestLayers | None:
     """The best pair of layers, from nulls that all pairs drew alike; None where one is missing, or there is no null."""
     shape = len(one.left_layers), len(one.right_layers)
     if one.left_modality == one.right_modality or len(records) < math.prod(shape):
         return None
-    if len({record.objects for record in records}) > 1:  # other objects: other relabellings
-        return None
-    values, nulls = np.empty(shape), {}
+    values, nulls, bounded = np.empty(shape), {}, True
     for record in records:
         place = (
             one.left_layers.index(record.spec.pair.left.layer),
@@ -127,6 +145,9 @@ def _best(one: LayerMap, records: Sequence[ScoreRecord], read_nulls: ReadNulls) 
         if result is None or null is None:
             return None
         values[place], nulls[place] = result.value, null
+        bounded = bounded and result.calibrated is not None
+    if not _same_objects(records, read_objects):
+        return None
     stacked = np.array([[nulls[row, column] for column in range(shape[1])] for row in range(shape[0])])
     worth = calibrate_best(values, stacked, records[0].spec.scoring.confidence)
     return BestLayers(
@@ -134,7 +155,7 @@ def _best(one: LayerMap, records: Sequence[ScoreRecord], read_nulls: ReadNulls) 
         right_layer=one.right_layers[worth.best[1]],
         value=float(values[worth.best]),
         threshold=worth.threshold,
-        calibrated=worth.calibrated,
+        calibrated=worth.calibrated if bounded else None,
         p_value=worth.p_value,
     )
 

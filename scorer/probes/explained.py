@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scorer.calibration import calibrate
 from scorer.comparison import Measured
+from scorer.intervals import percentile_interval
 from scorer.probes.probing import Probing
 from scorer.ranks import spearman
 from shared.outcomes import Interval
@@ -97,8 +98,7 @@ def bootstrap_explained(
         return r_squared(float(squares[drawn].sum()), float(baselines[drawn].sum()))
 
     ratios = np.fromiter((draw() for _ in range(resamples)), dtype=np.float64)
-    low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(low=float(low), high=float(high), confidence=confidence)
+    return percentile_interval(ratios, confidence)
 
 
 def jackknife_explained(squares: Floats, baselines: Floats) -> float:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scorer.calibration import calibrate
 from scorer.comparison import Measured
+from scorer.intervals import percentile_interval
 from scorer.probes.explained import TIE_DECIMALS
 from scorer.probes.probing import Probing
 from shared.outcomes import Interval
@@ -69,8 +70,7 @@ def bootstrap_recall(
     """
     drawn = stream.binomial(sizes, right / sizes, size=(resamples, len(sizes)))
     values = balanced_accuracy(drawn, sizes)
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(low=float(low), high=float(high), confidence=confidence)
+    return percentile_interval(values, confidence)
 
 
 def jackknife_recall(right: Ints, sizes: Ints) -> float:

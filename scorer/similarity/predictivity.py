@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from scorer.comparison import Comparison, Measured
+from scorer.intervals import percentile_interval
 from scorer.pairing import id_set_digest
 from scorer.similarity.centring import Doubles, Floats, Rows, cross_product
 from scorer.similarity.judging import Spread, judge, vectors_of
@@ -139,5 +140,4 @@ def residual_interval(
         return sum(1 - float(side.errors[rows].sum() / side.totals[rows].sum()) for side in sides) / len(sides)
 
     values = np.fromiter((draw() for _ in range(resamples)), dtype=np.float64)
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(low=float(low), high=float(high), confidence=confidence)
+    return percentile_interval(values, confidence)

@@ -102,7 +102,7 @@ class _Gaussian:
             raise DegenerateEmbedding(
                 f"more than half of the pairs of vectors of the {name} embedding are at distance zero",
                 "vectors that differ",
-                "look at the layer the vectors are taken from, and at what the model was shown; or leave out `cka-rbf`",
+                "look at the layer the vectors are taken from, and at what the model was shown",
             )
         return median
 

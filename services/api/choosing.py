@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scorer.metrics import results_wanted
+from scorer.metrics import find_metric, find_probe, results_wanted
 from scorer.overviews.matrix import Statistic
 from services.api.errors import RefusedQuery
 from services.field_errors import FieldError
@@ -34,6 +34,23 @@ def choose_result(study: Study, metric: str | None, k: int | None) -> tuple[str,
     refuse_unasked(study, metric, k)
     wanted = results_wanted(study.scoring)
     return next((name, known) for name, known in wanted if metric in (None, name) and k in (None, known))
+
+
+def choose_metric(study: Study, name: str | None) -> str:
+    """The metric of this name, or else the study's first. Raises UnknownName, RefusedQuery if not asked for."""
+    chosen = find_metric(name or study.scoring.metrics[0]).name
+    refuse_unasked(study, chosen, None)
+    return chosen
+
+
+def choose_probe(study: Study, name: str | None) -> str:
+    """The probe of this name, or else the study's first. As `choose_metric`."""
+    probes = study.scoring.probes
+    chosen = find_probe(name or probes[0]).name
+    if chosen not in probes:
+        wrong = f"the study does not ask for {chosen!r}"
+        raise RefusedQuery([FieldError(("probe",), wrong, f"it asks for {', '.join(probes)}")])
+    return chosen
 
 
 def refuse_unasked(study: Study, metric: str | None, k: int | None) -> None:

@@ -8,13 +8,12 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from scorer.link import Link, measure_links, points_of
-from scorer.metrics import find_metric, find_probe
 from scorer.overviews.differences import SizeStep, size_steps
-from services.api.choosing import ResultQuery, choose_result
+from services.api.choosing import ResultQuery, choose_metric, choose_probe, choose_result
 from services.api.endpoint import Endpoint
 from services.api.tables import MEDIA, TableMeta, TablePage, TableQuery, answer_rows
 from services.studies import Studies
-from shared.columns import PROBABILITY
+from shared.columns import PROBABILITY, UNPRINTED
 
 
 class StepQuery(TableQuery, ResultQuery):
@@ -24,15 +23,18 @@ class StepQuery(TableQuery, ResultQuery):
 class LinkQuery(TableQuery):
     """What is held against what."""
 
-    metric: str = Field(default="mknn", max_length=64, description="of the pairs")
-    probe: str = Field(default="ridge-probe", max_length=64, description="of the labels")
-    k: int | None = Field(default=None, ge=1, le=1000, description="neighbours counted; the first, unless given")
+    metric: str | None = Field(default=None, max_length=64, description="of the pairs; the study's first, unless given")
+    probe: str | None = Field(default=None, max_length=64, description="of the labels; the study's first, unless given")
+    k: int | None = Field(
+        default=None, ge=1, le=1000, description="neighbours, by whichever of the two counts them; the first"
+    )
 
 
 class LinkRow(BaseModel):
     """Whether alignment of two modalities rises with what a probe tells of a label, over the models of a dataset."""
 
     dataset: str
+    dataset_digest: Annotated[str, UNPRINTED] = Field(description="tells apart cuts of a dataset of one name")
     simulated: bool
     label: str
     left_modality: str
@@ -52,7 +54,7 @@ class LinkRow(BaseModel):
     def key(self) -> tuple[str, ...]:
         """Its place."""
         modalities, layers = (self.left_modality, self.right_modality), (self.left_layer, self.right_layer)
-        return (self.dataset, self.label, *modalities, *layers)
+        return (self.dataset, self.dataset_digest, self.label, *modalities, *layers)
 
     @classmethod
     def of(cls, link: Link, *, simulated: bool) -> LinkRow:
@@ -79,13 +81,14 @@ def list_differences(studies: Studies, study: str, query: StepQuery) -> Response
 
 
 def list_links(studies: Studies, study: str, query: LinkQuery) -> Response:
-    """Alignment against probes, over a study's models. Raises UnknownName."""
+    """Alignment against probes, over a study's models. Raises UnknownName, RefusedQuery."""
     found = studies.find(study)
-    metric, probe = find_metric(query.metric).name, find_probe(query.probe).name
+    metric = choose_metric(found, query.metric)
+    probe = choose_probe(found, query.probe)
     points = points_of(studies.scores(studies.scored(found)), metric=metric, probe=probe, k=query.k)
-    simulated = {spec.dataset.name for spec in found.embeddings if spec.dataset.simulated}
+    simulated = {spec.dataset.digest for spec in found.embeddings if spec.dataset.simulated}
     measured = measure_links(points, seed=found.scoring.seed)
-    rows = [LinkRow.of(link, simulated=link.dataset in simulated) for link in measured]
+    rows = [LinkRow.of(link, simulated=link.dataset_digest in simulated) for link in measured]
     meta = TableMeta.of("links", found, metric=metric, k=query.k)
     return answer_rows(query, LinkRow, rows, lambda row: row.key, meta=meta, what=f"{metric} against {probe}")
 

@@ -81,8 +81,15 @@ def list_layers(studies: Studies, study: str, query: LayerQuery) -> Response:
     found = studies.find(study)
     metric, k = choose_result(found, query.metric, query.k)
     meta = TableMeta.of("layers", found, metric=metric, k=k, statistic=query.statistic)
-    records, nulls = studies.scores(studies.scored(found)), studies.results.nulls
-    maps = layer_maps(records, metric=metric, k=k, statistic=query.statistic, read_nulls=nulls)
+    records, results = studies.scores(studies.scored(found)), studies.results
+    maps = layer_maps(
+        records,
+        metric=metric,
+        k=k,
+        statistic=query.statistic,
+        read_nulls=results.nulls,
+        read_objects=results.objects,
+    )
 
     def as_page() -> Response:
         page, following = cut_page(maps, lambda one: one.key, limit=query.limit, cursor=query.cursor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from scorer.metrics import find_metric
+from services.api.choosing import choose_metric
 from services.api.endpoint import Endpoint, json_response
 from services.studies import Studies
 from shared.trends import Trend
@@ -16,7 +16,7 @@ class TrendQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    metric: str = "mknn"
+    metric: str | None = Field(default=None, max_length=64, description="the study's first, unless given")
     k: int | None = Field(
         default=None, ge=1, le=1000, description="neighbours counted; the study's first, unless given"
     )
@@ -25,15 +25,15 @@ class TrendQuery(BaseModel):
 def get_trend(studies: Studies, study: str, query: TrendQuery) -> Response:
     """How a metric of a study's crossmodal pairs, of final layers, changes with model size, as far as they are scored.
 
-    Raises UnknownName for the metric, ObjectMissing while there is no such score, TooFewSizes.
+    Raises UnknownName and RefusedQuery for the metric, ObjectMissing while there is no such score, TooFewSizes.
     """
     found = studies.find(study)
-    find_metric(query.metric)
+    metric = choose_metric(found, query.metric)
     from scorer.trends import measure_trend  # scipy is slow to load
     from scorer.trends.rungs import rungs_of
 
-    rungs, k = rungs_of(studies.scores(studies.scored(found)), query.metric, query.k)
-    return json_response(measure_trend(rungs, metric=query.metric, k=k))
+    rungs, k = rungs_of(studies.scores(studies.scored(found)), metric, query.k)
+    return json_response(measure_trend(rungs, metric=metric, k=k))
 
 
 ENDPOINTS = (

@@ -16,6 +16,8 @@ from services.cli.overviews import FormatOption, KOption, MetricOption, OutputOp
 from services.cli.tables import Row, add_row, format_p, name_dataset, number, plain_table
 from services.client import Client
 
+_NO_STEP = "no two sizes of a family are scored yet, or the metric is no mean over objects"
+
 
 def differences(
     context: typer.Context,
@@ -35,7 +37,7 @@ def differences(
             output,
             make_file=lambda file: client.table(study, "differences", file, **chosen),
             ask=lambda: client.differences(study, **chosen),
-            lay_out=lambda found, _: apart(_difference_tables(found), "no two sizes of a family are scored yet"),
+            lay_out=lambda found, _: apart(_difference_tables(found), _NO_STEP),
         )
 
 
@@ -57,7 +59,7 @@ def layers(
             output,
             make_file=lambda file: client.table(study, "layers", file, **chosen),
             ask=lambda: client.layers(study, **chosen),
-            lay_out=lambda found, _: list(_layer_maps(found)) or ["the study looks at one layer of each model"],
+            lay_out=lambda found, _: list(_layer_maps(found)) or ["no model is compared in several layers yet"],
         )
 
 
@@ -119,10 +121,10 @@ def _layer_maps(found: Sequence[Mapping[str, Any]]) -> Iterator[str | Table]:
         yield heat_table(one)
         best = one["best"]
         if best:
+            calibrated = "" if best["calibrated"] is None else f"calibrated {best['calibrated']:.4f}, "
             yield (
                 f"best: {best['left_layer']}|{best['right_layer']} {best['value']:.4f}; unrelated layers at their best "
-                f"stay below {best['threshold']:.4f}; calibrated {best['calibrated']:.4f}, p = "
-                f"{format_p(best['p_value'])}"
+                f"stay below {best['threshold']:.4f}; {calibrated}p = {format_p(best['p_value'])}"
             )
         yield ""
 

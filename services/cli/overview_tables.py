@@ -8,7 +8,17 @@ from typing import Any
 
 from rich.table import Table
 
-from services.cli.tables import Row, add_row, fold_name, format_p, name_dataset, number, plain_table
+from services.cli.tables import (
+    Row,
+    add_row,
+    fold_name,
+    format_p,
+    interval,
+    name_dataset,
+    name_model,
+    number,
+    plain_table,
+)
 
 _ASIDE = 2  # empty places beside a column
 _CELL = 4 + _ASIDE  # `.123`, or `1e-3`
@@ -53,7 +63,7 @@ def _block(heading: str | None, matrix: Mapping[str, Any], members: Sequence[tup
 
 def _label(embedding: Row) -> str:
     """The model; the layer where it is not the final one."""
-    return str(embedding["model"] if embedding["layer"] == "final" else f"{embedding['model']}/{embedding['layer']}")
+    return name_model(embedding["model"], embedding["layer"])
 
 
 def _cell(matrix: Mapping[str, Any], row: int, column: int) -> str:
@@ -91,7 +101,7 @@ def curve_tables(rows: Sequence[Row]) -> Iterator[Table]:
                 smaller if row["smaller_model"] else row["model"],
                 f"{row['parameters']:g}",
                 f"{row['value']:.4f}",
-                _interval(row),
+                interval(row),
                 number(row["chance"], ".4f"),
                 number(row["calibrated"], ".4f"),
                 format_p(row["q_value"]),
@@ -127,7 +137,7 @@ def probe_tables(rows: Sequence[Row]) -> Iterator[Table]:
                 fold_name(_label(row)),
                 f"{row['value']:.3f}",
                 "" if row["folds_std"] is None else f"± {row['folds_std']:.3f}",
-                _interval(row),
+                interval(row),
                 number(row["chance"], ".3f"),
                 format_p(row["p_value"]),
                 format_p(row["q_value"]),
@@ -148,10 +158,6 @@ def _measure(row: Row) -> str:
 
 def _interval_of(row: Row) -> str:
     return f"{100 * row['confidence']:g}% interval"
-
-
-def _interval(row: Row) -> str:
-    return "" if row["low"] is None else f"{row['low']:.3f}-{row['high']:.3f}"
 
 
 def shorten_after(smaller: str | None, larger: str) -> str:

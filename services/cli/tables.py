@@ -25,6 +25,7 @@ _COLOURS = {
 }
 _WIDE = 20
 _NARROW = 14
+_LABEL = "label"  # the model that gives labels
 _ROOM_FOR_Q = 92
 _SCORE_ORDER = (
     "dataset",
@@ -34,6 +35,10 @@ _SCORE_ORDER = (
     "left_family",
     "left_parameters",
     "right_parameters",
+    "left_model",
+    "right_model",
+    "left_layer",
+    "right_layer",
 )
 Row = Mapping[str, Any]
 
@@ -41,7 +46,7 @@ Row = Mapping[str, Any]
 def score_table(rows: Sequence[Row], width: int = 80) -> Group:
     """Score rows, as the api gives them: value, chance, p, interval, objects; a table per dataset and metric.
 
-    With q, where rows have it and `width` has room for it.
+    A label has no model: its pairs show that of the embedding. With q, where rows have it and `width` has room for it.
     """
     with_q = width >= _ROOM_FOR_Q and any("q_value" in row for row in rows)
     tables: dict[str, Table] = {}
@@ -70,15 +75,38 @@ def _heading(row: Row) -> str:
 def _cells(row: Row, with_q: bool) -> tuple[str, ...]:
     return (
         _sides(row["left_modality"], row["right_modality"]),
-        _sides(row["left_model"], row["right_model"]),
+        _models(row),
         f"{row['value']:.4f}",
         number(row["chance"], ".4f"),
         number(row["calibrated"], ".4f"),
         format_p(row["p_value"]),
         *((format_p(row.get("q_value")),) if with_q else ()),
-        "" if row["low"] is None else f"{row['low']:.3f}-{row['high']:.3f}",
+        interval(row),
         str(row["objects"]),
     )
+
+
+def _models(row: Row) -> str:
+    """The models of a pair, with the layers that are not final; of a probe, that of the embedding."""
+    left, right = (row["left_model"], row["left_layer"]), (row["right_model"], row["right_layer"])
+    if row["kind"] == "probe":
+        return name_model(*(right if left[0] == _LABEL else left))
+    if left[0] == right[0] and left[1] != right[1]:
+        return f"{left[0]}\n{left[1]}|{right[1]}"
+    return _sides(name_model(*left), name_model(*right))
+
+
+def name_model(model: str, layer: str) -> str:
+    """A model, and the layer where it is not the final one."""
+    return model if layer == "final" else f"{model}/{layer}"
+
+
+def interval(row: Row) -> str:
+    """From low to high; nothing where there is none."""
+    if row["low"] is None:
+        return ""
+    between = "-" if row["low"] >= 0 else " to "
+    return f"{row['low']:.3f}{between}{row['high']:.3f}"
 
 
 def format_p(p_value: float | None) -> str:

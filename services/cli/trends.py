@@ -23,7 +23,12 @@ def trend(
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A table of scores, instead of a study's.", show_default=False)
     ] = None,
-    metric: Annotated[str, typer.Option(metavar="NAME", help="The metric.")] = "mknn",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The metric; the study's first, or of a table mknn, unless given.", show_default=False
+        ),
+    ] = None,
     k: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Neighbours counted; the study's first, unless given.")
     ] = None,
@@ -32,7 +37,7 @@ def trend(
     """Say whether larger models score higher, in a study (the newest, unless named) or in a CSV file."""
     if study_id is not None and csv is not None:
         raise BadInput("give a study or a table of scores", "one of the two")
-    found = _of_study(context, study_id, metric, k) if csv is None else _of_table(csv, metric, k)
+    found = _of_study(context, study_id, metric, k) if csv is None else _of_table(csv, metric or "mknn", k)
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
         return
@@ -43,7 +48,7 @@ def trend(
     show(console, "", *notes(found))
 
 
-def _of_study(context: typer.Context, study_id: str | None, metric: str, k: int | None) -> Trend:
+def _of_study(context: typer.Context, study_id: str | None, metric: str | None, k: int | None) -> Trend:
     with Client(context.obj) as client:
         return client.trend(newest(client).id if study_id is None else study_id, metric, k)
 

@@ -167,4 +167,11 @@ def test_points_are_gathered_from_records(make_spec: Maker) -> None:
     assert points[0].modalities == ("hsc", "jwst")
     by_neighbours = points_of(records, probe="knn-probe", k=10)
     assert (by_neighbours[0].alignment, by_neighbours[0].probed) == (0.2, pytest.approx(0.35))
+    at_ten = points_of(records, k=10)
+    assert [(point.alignment, point.probed) for point in at_ten[:1]] == [(0.2, pytest.approx(0.6))], "ridge has no k"
     assert points_of(records, metric="cka") == points_of(records[:1]) == []
+
+
+def test_two_cuts_of_a_dataset_are_two_datasets() -> None:
+    points = [_points([0.1], [0.2])[0].model_copy(update={"dataset_digest": digest}) for digest in ("a", "b")]
+    assert [(link.dataset_digest, link.models) for link in measure_links(points)] == [("a", 1), ("b", 1)]

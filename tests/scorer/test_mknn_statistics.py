@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scorer.calibration import calibrate
 from scorer.comparison import Neighbours
 from scorer.intervals import bootstrap_interval, jackknife_error
 from scorer.neighbourhoods.mknn import count_shared
 from scorer.neighbours import nearest
-from scorer.nulls import chance_of_mknn, count_relabelled, moments_of_null, p_value
+from scorer.nulls import chance_of_mknn, count_relabelled, moments_of_null
 from scorer.streams import open_stream
 from shared.vectors import Vectors
 
@@ -108,7 +109,11 @@ def test_p_values_of_unrelated_tables_are_uniform() -> None:
     for _ in range(300):
         left, right = _random_table(stream, 60, 6), _random_table(stream, 60, 6)
         observed = int(count_shared(_named(left), _named(right)).sum())
-        values.append(p_value(observed, count_relabelled(left, right, (stream.permutation(60) for _ in range(99)))))
+        values.append(
+            calibrate(
+                observed, count_relabelled(left, right, (stream.permutation(60) for _ in range(99))), 0.95
+            ).p_value
+        )
     # the null is discrete, so p is a little larger than uniform, never smaller
     for level in (0.05, 0.2, 0.5, 0.8):
         at_most = np.mean(np.array(values) <= level)
@@ -117,9 +122,9 @@ def test_p_values_of_unrelated_tables_are_uniform() -> None:
 
 def test_p_value_counts_ties_and_is_never_zero() -> None:
     null = np.array([1, 2, 3, 4])
-    assert p_value(3, null) == 3 / 5
-    assert p_value(5, null) == 1 / 5
-    assert p_value(0, null) == 1
+    assert calibrate(3, null, 0.95).p_value == 3 / 5
+    assert calibrate(5, null, 0.95).p_value == 1 / 5
+    assert calibrate(0, null, 0.95).p_value == 1
 
 
 @given(st.lists(st.integers(0, 10), min_size=2, max_size=40), seeds)

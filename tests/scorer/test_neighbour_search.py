@@ -61,6 +61,20 @@ def test_ties_go_to_the_lower_row(seed: int, n: int, d: int, data: st.DataObject
     np.testing.assert_array_equal(nearest(vectors, k).table, _by_brute_force(vectors, k))
 
 
+@given(seed=seeds, n=st.integers(4, 60), d=st.integers(1, 5), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_ties_go_to_the_lower_lot(seed: int, n: int, d: int, data: st.DataObject) -> None:
+    """As if the rows had been shuffled by lot, and ties gone to the lower row."""
+    k = data.draw(st.integers(1, n - 1))
+    matrix = np.random.default_rng(seed).integers(-1, 2, size=(n, d))
+    matrix[~matrix.any(axis=1), 0] = 1
+    lot = np.random.default_rng(seed + 1).permutation(n)
+    by_lot = np.argsort(lot)
+    expected = by_lot[_by_brute_force(_vectors(matrix[by_lot]), k)[lot]]
+    found = nearest(_vectors(matrix), k, np.random.default_rng(seed + 1))
+    np.testing.assert_array_equal(found.table, expected)
+
+
 def test_near_ties_beyond_float32_are_settled_in_float64() -> None:
     """All vectors within 0.1 degrees of one another: float32 products cannot tell most neighbours apart."""
     noise = np.random.default_rng(2).standard_normal((500, 32))

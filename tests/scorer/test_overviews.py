@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,3 +173,48 @@ def test_cuts_of_one_dataset_are_told_apart(make_spec: Maker) -> None:
         "mocksky, 200 rows (simulated)",
         "radio",
     ]
+
+
+@pytest.mark.parametrize("bounded", [True, False])
+def test_the_best_layers_are_calibrated_only_where_a_score_is(
+    make_spec: Maker, make_record: Recorder, bounded: bool
+) -> None:
+    records = [
+        make_record(make_spec("hsc", layer=ours), make_spec("jwst", layer=theirs), 0.3 + place / 10)
+        for place, (ours, theirs) in enumerate(itertools.product(("block-02", "final"), repeat=2))
+    ]
+    if not bounded:
+        results = [one.results[0].model_copy(update={"calibrated": None}) for one in records]
+        records = [one.model_copy(update={"results": (new,)}) for one, new in zip(records, results, strict=True)]
+    nulls = np.linspace(0.05, 0.25, 99)
+    (found,) = layer_maps(
+        records, metric="mknn", k=10, read_nulls=lambda _: {"mknn@10": nulls}, read_objects=lambda _: (("a",), {})
+    )
+    assert found.best is not None
+    assert (found.best.left_layer, found.best.right_layer, found.best.p_value) == ("final", "final", 0.01)
+    assert (found.best.calibrated is not None) is bounded
+
+
+def test_the_best_layers_are_told_of_the_same_objects_only(make_spec: Maker, make_record: Recorder) -> None:
+    """As many objects on both sides as are shared need no reading; as many that are others are found out."""
+    nulls = np.linspace(0.05, 0.25, 99)
+    pairs = [(make_spec("hsc", layer=ours), make_spec("jwst")) for ours in ("block-02", "final")]
+    records = [make_record(*pair, 0.5) for pair in pairs]
+    ids = {records[0].spec.digest: ("a", "b"), records[1].spec.digest: ("a", "c")}
+
+    def best_of(found: list[ScoreRecord]) -> object:
+        (one,) = layer_maps(
+            found,
+            metric="mknn",
+            k=10,
+            read_nulls=lambda _: {"mknn@10": nulls},
+            read_objects=lambda record: (ids[record.spec.digest], {}),
+        )
+        return one.best
+
+    assert best_of(records) is not None
+    some = [record.model_copy(update={"left_objects": 600}) for record in records]
+    assert best_of(some) is None
+    ids[records[1].spec.digest] = ("a", "b")
+    assert best_of(some) is not None
+    assert best_of([some[0], some[1].model_copy(update={"objects": 500})]) is None

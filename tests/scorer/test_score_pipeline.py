@@ -23,6 +23,7 @@ from shared.embeddings import read_manifest_with_hash
 from shared.errors import (
     AlteredPart,
     BadRecord,
+    DegenerateEmbedding,
     LeaseLost,
     MissingPart,
     NotReady,
@@ -99,6 +100,21 @@ def test_the_score_is_that_of_brute_force(stored: Stored) -> None:
     table = pq.read_table(pa.BufferReader(stored.store.get(record.per_object)))
     assert table.column("object_id").to_pylist() == shared
     np.testing.assert_allclose(table.column("mknn@10").to_numpy(), expected, atol=1e-12)
+
+
+def test_what_neither_side_tells_apart_is_no_agreement(make_spec: Maker, store_embedding: Keeper) -> None:
+    """Vectors of a few kinds, others on either side: nearly every neighbour is a tie."""
+    store, stream = MemoryStore(), np.random.default_rng(7)
+    hsc, jwst, legacysurvey = (make_spec(name) for name in ("hsc", "jwst", "legacysurvey"))
+    ids = tuple(f"g{row:03d}" for row in range(200))
+    for spec, kinds in ((hsc, 4), (jwst, 2), (legacysurvey, 2)):
+        matrix = stream.standard_normal((kinds, 6))[stream.integers(kinds, size=200)]
+        store_embedding(store, spec, Vectors(ids, matrix.astype(np.float32)))
+    for left, right in ((hsc, jwst), (jwst, legacysurvey)):
+        spec = ScoreSpec(pair=PairSpec(left=left, right=right), scoring=SCORING)
+        result = score(spec, store=store, threads=1, attempt=Attempt(name="a1", worker="w")).results[0]
+        assert result.value == pytest.approx(result.chance, abs=4 * result.null_std)
+        assert result.p_value > 0.01
 
 
 def test_every_neighbour_metric_at_every_k_comes_from_one_search(stored: Stored) -> None:
@@ -270,6 +286,22 @@ def test_k_as_large_as_the_overlap_is_refused(stored: Stored) -> None:
     with pytest.raises(TooFewObjects, match="of 180 and 180 objects, share 160; expected at least 161"):
         stored.score(spec)
     assert stored.left(keys.SCORES) == []
+
+
+def test_a_metric_that_cannot_be_measured_is_named(make_spec: Maker, store_embedding: Keeper, stored: Stored) -> None:
+    """Vectors of one direction and many lengths differ, but not in what is nearer by cosine."""
+    lengths = np.random.default_rng(3).uniform(1, 2, size=(200, 1)) * np.ones((1, 4))
+    flat = make_spec("legacysurvey")
+    store_embedding(stored.store, flat, Vectors(tuple(f"g{row}" for row in range(200)), lengths.astype(np.float32)))
+    scoring = SCORING.model_copy(update={"metrics": ("cka", "rsa")})
+    with pytest.raises(DegenerateEmbedding, match=r"rsa: all pairs .* equally far apart.*or leave out `rsa`") as caught:
+        stored.score(ScoreSpec(pair=PairSpec(left=stored.hsc, right=flat), scoring=scoring))
+    assert caught.value.code == "degenerate-embedding"
+    with pytest.raises(
+        DegenerateEmbedding, match=r"mknn: all vectors of mocksky/legacysurvey/fake-8 have the same dir"
+    ):
+        stored.score(ScoreSpec(pair=PairSpec(left=stored.hsc, right=flat), scoring=SCORING))
+    assert stored.left("scores/") == []
 
 
 def test_a_zero_vector_is_refused(stored: Stored, make_spec: Maker, store_embedding: Keeper) -> None:

@@ -117,6 +117,8 @@ def test_a_wide_table_of_simulated_scores_keeps_its_numbers_at_80_columns() -> N
         "left_family": "efficientnet-lite",
         "left_parameters": 4.7,
         "right_parameters": 5.4,
+        "left_layer": "final",
+        "right_layer": "final",
         "metric": "mknn",
         "value": 0.12345678,
         "chance": 10 / 511,

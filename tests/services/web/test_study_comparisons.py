@@ -151,8 +151,9 @@ def test_each_step_of_size_is_compared_object_by_object(store: MemoryStore, clie
     assert rows == sorted(rows, key=lambda row: row["smaller_parameters"])
 
 
-def test_a_metric_that_is_no_mean_over_objects_has_no_steps(client: Client, kept: Study) -> None:
+def test_a_metric_that_is_no_mean_over_objects_has_no_steps(run: Run, client: Client, kept: Study) -> None:
     assert client.differences(kept.id, metric="cka") == []
+    assert "or the metric is no mean over objects" in run("differences", kept.id, "--metric", "cka").stdout
 
 
 def test_models_that_agree_more_know_more(client: Client, kept: Study) -> None:
@@ -161,6 +162,27 @@ def test_models_that_agree_more_know_more(client: Client, kept: Study) -> None:
     assert link["spearman"] > 0.8
     assert link["spearman_p"] <= 0.1
     assert "one family" in link["note"]
+
+
+def test_a_link_at_some_k_has_probes_without_k(web: FlaskClient, client: Client, kept: Study) -> None:
+    assert client.links(kept.id, k="5") == client.links(kept.id)
+    for query, parameter in (("metric=cka-rbf", "metric"), ("probe=knn-probe", "probe")):
+        refused = web.get(f"/v1/studies/{kept.id}/links?{query}")
+        assert (refused.status_code, refused.json["errors"][0]["parameter"]) == (422, parameter)
+
+
+def test_a_study_of_another_metric_has_its_trend_and_links(
+    web: FlaskClient, client: Client, store: MemoryStore, kept: Study
+) -> None:
+    """Its first metric is shown, not one that it never asked for."""
+    scoring = kept.scoring.model_copy(update={"metrics": ("cka",)})
+    other = kept.model_copy(update={"scoring": scoring, "pairs": tuple(choose_pairs(kept.embeddings, ["crossmodal"]))})
+    store.put(keys.study(other.id), other.to_json())
+    for spec in other.scores():
+        score(spec, store=store, threads=1, attempt=Attempt(name="a1", worker="w"))
+    assert (client.trend(other.id).metric, client.trend(other.id).k) == ("cka", None)
+    assert web.get(f"/v1/studies/{other.id}/links").json["meta"]["metric"] == "cka"
+    assert web.get(f"/v1/studies/{other.id}/trend?metric=mknn").status_code == 422
 
 
 def test_the_best_of_layers_is_held_against_the_best(store: MemoryStore, client: Client, kept: Study) -> None:

@@ -78,6 +78,25 @@ def study() -> Study:
     )
 
 
+def make_study(kind: str) -> Study:
+    """A study of one kind: of two modalities and a label, with one model or two, in one layer or two."""
+    seen = [Modality(name=name, kind="image", column=name, recipe="r-v1", bands=("g",)) for name in ("hsc", "jwst")]
+    label = make_embedding(
+        Modality(name="redshift", kind="label", column="z", recipe="label-v1"), "label", "label", 0.0
+    )
+    layers = ("block-02", "final") if kind == "layers" else ("final",)
+    models = MODELS if kind == "no scores" else MODELS[:1]
+    embeddings = [make_embedding(modality, *model, layer) for modality in seen for model in models for layer in layers]
+    embeddings.append(label)
+    policies = {"probes": ["probes"], "one model": ["crossmodal", "intramodal"]}.get(kind, ["crossmodal", "probes"])
+    return Study(
+        created_at="2026-01-01T00:00:00+00:00",
+        embeddings=tuple(embeddings),
+        pairs=tuple(choose_pairs(embeddings, policies)),
+        scoring=Scoring(k=[10, 5]),
+    )
+
+
 def make_record(spec: ScoreSpec, place: int) -> ScoreRecord:
     wanted = results_wanted(spec.scoring)
     return ScoreRecord(
@@ -328,9 +347,59 @@ def test_a_matrix_of_many_embeddings_is_shown_in_blocks_that_fit() -> None:
     assert "…" not in page.getvalue()
 
 
+def test_scores_show_layers_labels_and_what_is_below_zero(client: Client, kept: Study) -> None:
+    rows = client.scores(kept.id)
+    below = {**rows[0], "metric": "rsa", "k": None, "low": -0.25, "high": -0.125}
+    page = io.StringIO()
+    Console(file=page, width=80).print(score_table([*rows, below], 80))
+    text = page.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "block-02|final" in text
+    assert "vit-base/block-02" in text, "one layer of both sides"
+    assert "label" not in text.replace("label-agreement", ""), "a label is of no model"
+    assert "hsc|redshift  vit-base " in text
+    assert "-0.250 to -0.125" in text
+
+
 def test_scores_show_q_where_there_is_room(client: Client, kept: Study) -> None:
     rows = client.scores(kept.id)
     for width, shown in ((80, False), (120, True)):
         page = io.StringIO()
         Console(file=page, width=width).print(score_table(rows, width))
         assert (" q " in page.getvalue()) is shown
+
+
+@pytest.mark.parametrize("kind", ["no scores", "probes", "layers", "one model"])
+def test_every_address_answers_for_every_kind_of_study(web: FlaskClient, store: MemoryStore, kind: str) -> None:
+    """With what there is, or with an error that says what there is not; and no label passes for a model."""
+    study = make_study(kind)
+    store.put(keys.study(study.id), study.to_json())
+    for place, spec in enumerate(study.scores() if kind != "no scores" else ()):
+        store.put(keys.score(spec), make_record(spec, place).to_json())
+    probed, compared = kind in ("probes", "layers"), kind in ("layers", "one model")
+    rows = {
+        "curves": 2 * compared,
+        "probes": 5 * probed * len(study.embeddings[:-1]),
+        "layers": kind == "layers",
+        "differences": 0,
+        "links": 4 * (kind == "layers"),
+    }
+    for name, count in rows.items():
+        page = web.get(f"/v1/studies/{study.id}/{name}?limit=1000")
+        assert (page.status_code, len(page.json["items"])) == (200, count), (name, page.text)
+        assert name == "links" or '"label"' not in json.dumps([list(row.values()) for row in page.json["items"]])
+    matrix = web.get(f"/v1/studies/{study.id}/matrix").json
+    assert {one["model"] for one in matrix["embeddings"]} <= {name for name, *_ in MODELS}
+    for name in ("scores", "matrix", *rows):
+        for form in MEDIA:
+            assert web.get(f"/v1/studies/{study.id}/{name}?format={form}").status_code == 200
+    trend = web.get(f"/v1/studies/{study.id}/trend")
+    assert (trend.status_code, trend.json["code"]) == ((422, "too-few-sizes") if compared else (404, "object-missing"))
+    drawn = {"scaling": compared, "scaling-intramodal": False, "matrix": compared, "layers": kind == "layers",
+             "calibration": compared}  # fmt: skip
+    for name, there in drawn.items():
+        for form in ("svg", "png", "pdf"):
+            figure = web.get(f"/v1/studies/{study.id}/figures/{name}.{form}")
+            assert figure.status_code == (200 if there else 404), (name, figure.text)
+            assert there or figure.json["code"] == "object-missing"
+    assert web.get(f"/v1/studies/{study.id}/archive").status_code == 200
