@@ -53,10 +53,10 @@ chaos: install ## kill and break real processes at seeded moments, and judge wha
 false-positives: install ## how often unrelated embeddings are called alike: 2,000 pairs, about 5 minutes
 	$(BIN)/python -m benchmarks.false_positives
 
-planted-truth: install ## MKNN against a simulated sky whose truth is known: about a minute
+planted-truth: install ## MKNN against a simulated sky whose truth is known: about 6 minutes
 	$(BIN)/python -m benchmarks.planted_truth
 
-results: install ## studies of real galaxies, and docs/results.md anew: about 15 minutes
+results: install ## studies of real galaxies, and docs/results.md anew: about half an hour
 	$(BIN)/python -m docs.results
 
 bench-pairs: install ## memory, queues and fairness over a study of 10,000 pairs: about 15 minutes

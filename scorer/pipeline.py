@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -79,12 +79,7 @@ def score(
     before_commit()
     results = tuple(result_of(*each) for each in measured)
     answers = {result.label: answer for result, (_, _, answer) in zip(results, measured, strict=True)}
-    objects = write_objects(ids, {name: one.per_object for name, one in answers.items() if one.per_object is not None})
-    nulls = write_nulls({name: one.null for name, one in answers.items() if one.null is not None})
-    for key, values in ((keys.score_objects(spec), objects), (keys.score_nulls(spec), nulls)):
-        if not store.put_if_absent(key, values):
-            before_commit()  # a start that did not end left others; or a successor's are not ours to replace
-            store.put(key, values)
+    values = _store_values(store, spec, ids, answers, before_commit)
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     record = ScoreRecord(
         spec=spec,
@@ -92,10 +87,7 @@ def score(
         right_objects=overlap.right_objects,
         objects=len(ids),
         results=results,
-        per_object=keys.score_objects(spec),
-        per_object_sha256=sha256_of(objects),
-        nulls=keys.score_nulls(spec),
-        nulls_sha256=sha256_of(nulls),
+        **values,
         provenance=Provenance(
             left_manifest=left.sha256,
             right_manifest=right.sha256,
@@ -109,6 +101,28 @@ def score(
     )
     store.put_if_absent(keys.score(spec), record.to_json())
     return read_score(store, spec) or record
+
+
+def _store_values(
+    store: ObjectStore,
+    spec: ScoreSpec,
+    object_ids: Sequence[str],
+    answers: Mapping[str, Measured],
+    before_commit: Callable[[], None],
+) -> dict[str, Any]:
+    """Store what each result is per object and per relabelling; the fields of the record that name both tables."""
+    per_object = {name: one.per_object for name, one in answers.items() if one.per_object is not None}
+    nulls = {name: one.null for name, one in answers.items() if one.null is not None}
+    fields: dict[str, Any] = {}
+    for field, key, data in (
+        ("per_object", keys.score_objects(spec), write_objects(object_ids, per_object)),
+        ("nulls", keys.score_nulls(spec), write_nulls(nulls)),
+    ):
+        if not store.put_if_absent(key, data):
+            before_commit()  # a start that did not end left others; or a successor's are not ours to replace
+            store.put(key, data)
+        fields |= {field: key, f"{field}_sha256": sha256_of(data)}
+    return fields
 
 
 def _fewest_objects(spec: ScoreSpec) -> int:

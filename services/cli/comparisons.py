@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from services.cli.asking import StudyArgument, newest
-from services.cli.output import TableFormat, deliver_table
+from services.cli.asking import StudyArgument
+from services.cli.output import TableFormat
 from services.cli.overview_tables import heat_table, shorten_after
-from services.cli.overviews import FormatOption, KOption, MetricOption, OutputOption, apart, given
+from services.cli.overviews import FormatOption, KOption, MetricOption, OutputOption, apart, given, show_overview
 from services.cli.tables import Row, add_row, format_p, name_dataset, number, plain_table
 from services.client import Client
 
@@ -30,15 +30,16 @@ def differences(
 ) -> None:
     """Say whether larger models are really better, object by object, in a study (the newest, unless named)."""
     chosen = given(metric=metric, k=k)
-    with Client(context.obj) as client:
-        study = study_id or newest(client).id
-        deliver_table(
-            form,
-            output,
-            make_file=lambda file: client.table(study, "differences", file, **chosen),
-            ask=lambda: client.differences(study, **chosen),
-            lay_out=lambda found, _: apart(_difference_tables(found), _NO_STEP),
-        )
+    show_overview(
+        context,
+        study_id,
+        "differences",
+        ask=Client.differences,
+        chosen=chosen,
+        form=form,
+        output=output,
+        lay_out=lambda found, _: apart(_difference_tables(found), _NO_STEP),
+    )
 
 
 def layers(
@@ -52,15 +53,16 @@ def layers(
 ) -> None:
     """Show which layer of a model in one modality is alike to which in another, and what the best pair is worth."""
     chosen = given(metric=metric, k=k)
-    with Client(context.obj) as client:
-        study = study_id or newest(client).id
-        deliver_table(
-            form,
-            output,
-            make_file=lambda file: client.table(study, "layers", file, **chosen),
-            ask=lambda: client.layers(study, **chosen),
-            lay_out=lambda found, _: list(_layer_maps(found)) or ["no model is compared in several layers yet"],
-        )
+    show_overview(
+        context,
+        study_id,
+        "layers",
+        ask=Client.layers,
+        chosen=chosen,
+        form=form,
+        output=output,
+        lay_out=lambda found, _: list(_layer_maps(found)) or ["no model is compared in several layers yet"],
+    )
 
 
 def links(
@@ -75,15 +77,16 @@ def links(
 ) -> None:
     """Say whether models that agree more know more of a label, in a study (the newest, unless named)."""
     chosen = given(metric=metric, probe=probe, k=k)
-    with Client(context.obj) as client:
-        study = study_id or newest(client).id
-        deliver_table(
-            form,
-            output,
-            make_file=lambda file: client.table(study, "links", file, **chosen),
-            ask=lambda: client.links(study, **chosen),
-            lay_out=lambda found, _: apart(_link_tables(found), "no model is both compared and probed yet"),
-        )
+    show_overview(
+        context,
+        study_id,
+        "links",
+        ask=Client.links,
+        chosen=chosen,
+        form=form,
+        output=output,
+        lay_out=lambda found, _: apart(_link_tables(found), "no model is both compared and probed yet"),
+    )
 
 
 def _difference_tables(rows: Sequence[Row]) -> Iterator[Table]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,7 +13,7 @@ from rich.table import Table
 from services.cli.asking import StudyArgument, newest
 from services.cli.output import TableFormat, deliver_table
 from services.cli.overview_tables import curve_tables, matrix_tables, probe_tables
-from services.client import Client
+from services.client import Client, TableName
 
 MetricOption = Annotated[str | None, typer.Option(metavar="NAME", help="The metric.", show_default=False)]
 KOption = Annotated[int | None, typer.Option(min=1, max=1000, help="Neighbours counted.", show_default=False)]
@@ -41,15 +41,16 @@ def matrix(
 ) -> None:
     """Show every two embeddings of a study (the newest, unless named). The study's first metric and k, unless given."""
     chosen = given(metric=metric, k=k, statistic=statistic.value)
-    with Client(context.obj) as client:
-        study = study_id or newest(client).id
-        deliver_table(
-            form,
-            output,
-            make_file=lambda file: client.table(study, "matrix", file, **chosen),
-            ask=lambda: client.matrix(study, **chosen),
-            lay_out=lambda found, width: apart(matrix_tables(found, width), "no embedding to compare"),
-        )
+    show_overview(
+        context,
+        study_id,
+        "matrix",
+        ask=Client.matrix,
+        chosen=chosen,
+        form=form,
+        output=output,
+        lay_out=lambda found, width: apart(matrix_tables(found, width), "no embedding to compare"),
+    )
 
 
 def curves(
@@ -63,15 +64,16 @@ def curves(
 ) -> None:
     """Show scores against model size, in a study (the newest, unless named). All metrics and k, unless given."""
     chosen = given(metric=metric, k=k)
-    with Client(context.obj) as client:
-        study = study_id or newest(client).id
-        deliver_table(
-            form,
-            output,
-            make_file=lambda file: client.table(study, "curves", file, **chosen),
-            ask=lambda: client.curves(study, **chosen),
-            lay_out=lambda found, _: apart(curve_tables(found), "no crossmodal or intramodal score yet"),
-        )
+    show_overview(
+        context,
+        study_id,
+        "curves",
+        ask=Client.curves,
+        chosen=chosen,
+        form=form,
+        output=output,
+        lay_out=lambda found, _: apart(curve_tables(found), "no crossmodal or intramodal score yet"),
+    )
 
 
 def probes(
@@ -82,14 +84,41 @@ def probes(
     output: OutputOption = None,
 ) -> None:
     """Show what each embedding of a study (the newest, unless named) tells of each label."""
+    show_overview(
+        context,
+        study_id,
+        "probes",
+        ask=Client.probes,
+        chosen={},
+        form=form,
+        output=output,
+        lay_out=lambda found, _: apart(probe_tables(found), "no probe yet"),
+    )
+
+
+def show_overview(
+    context: typer.Context,
+    study_id: str | None,
+    name: TableName,
+    *,
+    ask: Callable[..., Any],
+    chosen: Mapping[str, str],
+    form: TableFormat,
+    output: Path | None,
+    lay_out: Callable[[Any, int], Iterable[str | Table]],
+) -> None:
+    """One of a study's tables, of the newest study unless one is named, as the user wants it.
+
+    ask: the client's method that gives it as plain data. chosen: what of it. lay_out: as `deliver_table` has it.
+    """
     with Client(context.obj) as client:
         study = study_id or newest(client).id
         deliver_table(
             form,
             output,
-            make_file=lambda file: client.table(study, "probes", file),
-            ask=lambda: client.probes(study),
-            lay_out=lambda found, _: apart(probe_tables(found), "no probe yet"),
+            make_file=lambda file: client.table(study, name, file, **chosen),
+            ask=lambda: ask(client, study, **chosen),
+            lay_out=lay_out,
         )
 
 
