@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
@@ -23,8 +24,7 @@ _COLOURS = {
     State.FAILED: "red",
     State.CANCELLED: "yellow",
 }
-_WIDE = 20
-_NARROW = 14
+_NARROW, _ROOM_FOR_NAMES = 15, 32  # of a name; of modalities, models and n beside the other numbers
 _LABEL = "label"  # the model that gives labels
 _ROOM_FOR_Q = 92
 _SCORE_ORDER = (
@@ -49,13 +49,18 @@ def score_table(rows: Sequence[Row], width: int = 80) -> Group:
     A label has no model: its pairs show that of the embedding. With q, where rows have it and `width` has room for it.
     """
     with_q = width >= _ROOM_FOR_Q and any("q_value" in row for row in rows)
-    tables: dict[str, Table] = {}
+    groups: dict[str, list[Row]] = {}
     for row in sorted(rows, key=itemgetter(*_SCORE_ORDER)):
-        heading = _heading(row)
-        if heading not in tables:
-            tables[heading] = _empty_score_table(heading, with_q)
-        add_row(tables[heading], *_cells(row, with_q))
-    return Group(*tables.values()) if tables else Group("no score yet")
+        groups.setdefault(_heading(row), []).append(row)
+    tables = []
+    for heading, members in groups.items():
+        names = [(_sides(row["left_modality"], row["right_modality"]), _models(row)) for row in members]
+        counted = [(*pair, str(row["objects"])) for row, pair in zip(members, names, strict=True)]
+        tight = sum(max(map(len, column)) for column in zip(*counted, strict=True)) > _ROOM_FOR_NAMES
+        tables.append(_empty_score_table(heading, with_q))
+        for row, pair in zip(members, names, strict=True):
+            add_row(tables[-1], *(map(fold_name, pair) if tight else pair), *_cells(row, with_q))
+    return Group(*tables) if tables else Group("no score yet")
 
 
 def _empty_score_table(heading: str, with_q: bool) -> Table:
@@ -74,8 +79,6 @@ def _heading(row: Row) -> str:
 
 def _cells(row: Row, with_q: bool) -> tuple[str, ...]:
     return (
-        _sides(row["left_modality"], row["right_modality"]),
-        _models(row),
         f"{row['value']:.4f}",
         number(row["chance"], ".4f"),
         number(row["calibrated"], ".4f"),
@@ -92,7 +95,7 @@ def _models(row: Row) -> str:
     if row["kind"] == "probe":
         return name_model(*(right if left[0] == _LABEL else left))
     if left[0] == right[0] and left[1] != right[1]:
-        return f"{left[0]}\n{left[1]}|{right[1]}"
+        return f"{left[0]}/{left[1]}|{right[1]}"
     return _sides(name_model(*left), name_model(*right))
 
 
@@ -125,18 +128,21 @@ def name_dataset(row: Row) -> str:
 
 
 def fold_name(name: str) -> str:
-    """A long name on two lines, broken after a dash: `efficientnet-` and `lite0`."""
-    head, dash, tail = name.rpartition("-")
-    return f"{head}{dash}\n{tail}" if len(name) > _NARROW and dash else name
+    """A long name on several lines, broken after a dash or slash and before a bar: `efficientnet-`, `lite0|lite1`."""
+    lines = [""]
+    for piece in re.split(r"(?<=[-/])(?!\d)|(?=\|)", name):
+        if lines[-1] and len(lines[-1] + piece) > _NARROW:
+            lines.append(piece)
+        else:
+            lines[-1] += piece
+    return "\n".join(lines)
 
 
 def _sides(left: str, right: str) -> str:
-    """Both names, the second without the beginning it shares with the first, up to a dash; on two lines when long."""
+    """Both names, the second without the beginning it shares with the first, up to a dash."""
     if left == right:
         return left
-    family = f"{left.rpartition('-')[0]}-"
-    both = f"{left}|{right.removeprefix(family)}"
-    return both if len(both) <= _WIDE else both.replace("|", "\n|")
+    return f"{left}|{right.removeprefix(left.rpartition('-')[0] + '-')}"
 
 
 def study_table(studies: Iterable[StudyProgress]) -> Table:

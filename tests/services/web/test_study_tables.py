@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -22,7 +23,7 @@ from samesky import Client
 from scorer.metrics import results_wanted
 from services.cli import app as command
 from services.cli.overview_tables import matrix_tables
-from services.cli.tables import score_table
+from services.cli.tables import fold_name, score_table
 from services.discoveries import Named, PValue, q_values
 from shared import keys
 from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, ScoreSpec, Scoring, Study
@@ -355,7 +356,7 @@ def test_scores_show_layers_labels_and_what_is_below_zero(client: Client, kept: 
     text = page.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     assert "block-02|final" in text
-    assert "vit-base/block-02" in text, "one layer of both sides"
+    assert re.search(r"\bvit-base/ .*\n +block-02 ", text), "one layer of both sides, broken after the model"
     assert "label" not in text.replace("label-agreement", ""), "a label is of no model"
     assert "hsc|redshift  vit-base " in text
     assert "-0.250 to -0.125" in text
@@ -403,3 +404,33 @@ def test_every_address_answers_for_every_kind_of_study(web: FlaskClient, store: 
             assert figure.status_code == (200 if there else 404), (name, figure.text)
             assert there or figure.json["code"] == "object-missing"
     assert web.get(f"/v1/studies/{study.id}/archive").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("vit-base", ["vit-base"]),
+        ("hsc|legacysurvey", ["hsc", "|legacysurvey"]),
+        ("efficientnet-lite0|lite1", ["efficientnet-", "lite0|lite1"]),
+        ("vit-base/block-02|final", ["vit-base/", "block-02|final"]),
+        ("anamewithoutanybreak", ["anamewithoutanybreak"]),
+    ],
+)
+def test_a_long_name_is_broken_where_it_may_be(name: str, lines: list[str]) -> None:
+    assert fold_name(name).split("\n") == lines
+
+
+def test_names_that_fit_are_not_broken_and_others_not_within_a_word() -> None:
+    def show(**names: str) -> str:
+        row = {"dataset": "sky", "simulated": False, "kind": "crossmodal", "metric": "mknn", "k": 10, "value": 0.1}
+        row |= {"chance": 0.01, "calibrated": 0.1, "p_value": 0.001, "q_value": 0.002, "low": 0.1, "high": 0.2}
+        row |= {"confidence": 0.95, "objects": 658, "left_parameters": 1.0, "right_parameters": 1.0}
+        row |= {"left_family": "f", "left_layer": "final", "right_layer": "final", "left_modality": "first"}
+        row |= {"left_model": "efficientnet-lite0", "right_model": "efficientnet-lite0", **names}
+        page = io.StringIO()
+        Console(file=page, width=80).print(score_table([row], 80))
+        return page.getvalue()
+
+    assert "first|nvss  efficientnet-lite0 " in show(right_modality="nvss")
+    broken = show(right_modality="legacysurvey")
+    assert re.search(r"^first +efficientnet- .*\n\|legacysurvey +lite0 *$", broken, re.MULTILINE), broken
