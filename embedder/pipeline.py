@@ -77,7 +77,10 @@ def embed_part(
     expected = start
     while group := list(islice(samples, batch)):
         expected = check_rows(group, expected, wanted[0])
-        made.add(prepare_objects(group, wanted[0].modality, adapter, made.dropped, made.repaired), adapter, wanted)
+        given = prepare_objects(
+            group, wanted[0].modality, adapter, made.dropped, made.repaired, recipe=wanted[0].recipe
+        )
+        made.add(given, adapter, wanted)
         on_rows(group[-1].row + 1 - start)
     if expected != stop:
         raise BadTable(f"{wanted[0].label}: the source ended before row {expected}", f"rows up to {stop}", _CHANGED)
@@ -174,11 +177,16 @@ def prepare_objects(
     adapter: Adapter,
     dropped: Counter[str],
     repaired: Counter[str],
+    *,
+    recipe: str = "",
 ) -> Iterator[tuple[str, ModelInput]]:
-    """Yield object id and model input of each object that can be shown; count the dropped and the repaired."""
-    recipe = find_recipe(modality.recipe)
+    """Yield object id and model input of each object that can be shown; count the dropped and the repaired.
+
+    recipe: the one by which they are shown; the modality's unless given.
+    """
+    show = find_recipe(recipe or modality.recipe).prepare
     for sample in samples:
-        shown = recipe.prepare(sample.observation, modality)
+        shown = show(sample.observation, modality)
         if isinstance(shown, Dropped):
             dropped[shown.reason] += 1
             continue

@@ -16,7 +16,7 @@ knows nothing that is told is dropped as `empty-entry`. An object whose label is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -28,7 +28,7 @@ from shared.errors import BadStudy, UnknownName
 from shared.modalities import Kind, Modality
 
 Numbers = npt.NDArray[np.float64]
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | str
+Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | str | Image | Spectrum
 
 # Survey percentiles 1 and 99, each in the survey's own flux unit (HSC: ADU at zero point 27; Legacy: nanomaggies;
 # JWST: 10 nJy), as the reference of arXiv 2509.19453 published them.
@@ -54,7 +54,7 @@ class Prepared:
     """What a model is shown of one object.
 
     values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a text; numbers,
-    `(column,) float32`; or a label, `(1,) float32`.
+    `(column,) float32`; or a label, `(1,) float32`. To a model that takes raw fluxes, the Image or the Spectrum itself.
     repaired: how many values were mended, by kind.
     """
 
@@ -141,6 +141,24 @@ def show_by_image(observation: Observation, modality: Modality) -> Prepared | Dr
     return Prepared(_show(zoom_patch(patch), low, high), repaired)
 
 
+def give_flux(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`flux-v1`: the fluxes as observed, `(band, y, x) float32`, in the survey's unit, for models that take them raw.
+
+    Every band of the table, not only those the modality shows, and the whole image on its own pixels: what a model
+    takes of them is its own affair, and its patch of sky is not the modality's. An object with a band in which nothing
+    differs is dropped as `constant-image`.
+    """
+    del modality
+    image = _as_image(observation)
+    flux = image.flux.astype(np.float64)
+    repaired = _repair(flux)
+    if isinstance(repaired, Dropped):
+        return repaired
+    if (flux.min(axis=(1, 2)) == flux.max(axis=(1, 2))).any():
+        return Dropped("constant-image")
+    return Prepared(replace(image, flux=flux.astype(np.float32)), repaired)
+
+
 def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dropped:
     """`spectrum-v1`: the flux density as observed, in the survey's unit; scaling is left to the model.
 
@@ -157,6 +175,19 @@ def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dr
     if flux.min() == flux.max():
         return Dropped("constant-spectrum")
     return Prepared(flux, _count("nonfinite-samples", finite))
+
+
+def give_spectrum(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`spectrum-flux-v1`: as `spectrum-v1`, with wavelengths, mask and inverse variance, for models that take them too.
+
+    A sample that was mended, or whose inverse variance is not finite, has an inverse variance of nought.
+    """
+    shown = show_spectrum(observation, modality)
+    if isinstance(shown, Dropped) or not isinstance(observation, Spectrum):
+        return shown
+    known = np.isfinite(observation.flux) & np.isfinite(observation.ivar)
+    ivar = np.where(known, observation.ivar, np.float32(0))
+    return Prepared(replace(observation, flux=np.asarray(shown.values), ivar=ivar), shown.repaired)
 
 
 def tell_entry(observation: Observation, modality: Modality) -> Prepared | Dropped:
@@ -263,7 +294,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         for recipe in (
             Recipe("arcsinh-match-v1", "image", show_by_survey, frozenset(PERCENTILES)),
             Recipe("arcsinh-image-v1", "image", show_by_image),
+            Recipe("flux-v1", "image", give_flux),
             Recipe("spectrum-v1", "spectrum", show_spectrum),
+            Recipe("spectrum-flux-v1", "spectrum", give_spectrum),
             Recipe("sentence-v1", "text", tell_entry),
             Recipe("numbers-v1", "numbers", give_numbers),
             Recipe("label-v1", "label", read_label),

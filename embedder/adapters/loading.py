@@ -68,6 +68,22 @@ def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapt
     return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_astropt(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.astropt import load_astropt
+    from embedder.device import choose_device, find_dtype
+
+    return load_astropt(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_aion(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.aion import load_aion
+    from embedder.device import choose_device, find_dtype
+
+    return load_aion(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 Load = Callable[[ModelRef, Dtype, Settings], Adapter]
 _LOADERS: Mapping[str, Load] = MappingProxyType(
     {
@@ -75,6 +91,8 @@ _LOADERS: Mapping[str, Load] = MappingProxyType(
         "hf-vision": _load_hf_vision,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
+        "astropt": _load_astropt,
+        "aion": _load_aion,
         "label": _load_given,
         "numbers": _load_given,
         "fake": _load_fake,
