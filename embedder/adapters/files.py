@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from embedder.hub import translate_hub_errors
 from shared.contracts import ModelRef
@@ -19,9 +20,13 @@ def find_file(model: ModelRef, folder: Path | None, name: str) -> Path:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name:
         raise CheckpointUnavailable(f"{name!r:.200} is no file of {model.checkpoint}", "a path within it")
+    missing = CheckpointUnavailable(f"{model.checkpoint} at {model.revision} has no {name}", "its weights and settings")
     if folder is None:
         with translate_hub_errors("model", model.checkpoint, model.revision):
-            return Path(hf_hub_download(model.checkpoint, name, revision=model.revision))
+            try:
+                return Path(hf_hub_download(model.checkpoint, name, revision=model.revision))
+            except RemoteEntryNotFoundError as error:
+                raise missing from error
     if not (folder / path).is_file():
-        raise CheckpointUnavailable(f"{model.checkpoint} at {model.revision} has no {name}", "its weights and settings")
+        raise missing
     return folder / path

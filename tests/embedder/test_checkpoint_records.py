@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +22,7 @@ from embedder.adapters.records import NUMPY_NUMBERS, Record, read_records
 from shared.contracts import ModelRef
 from shared.errors import CheckpointUnavailable
 
+HUB = Path(__file__).resolve().parents[2] / ".." / "shared" / "hub" / "loopback-hub"
 NAMES = ("elsewhere.settings.Registry", "elsewhere.settings.Config")
 
 
@@ -117,3 +122,55 @@ def test_a_file_of_a_stand_in_is_found_where_it_lies(fake_model: ModelRef, tmp_p
     assert find_file(fake_model, tmp_path, "astropt/ckpt.pt") == tmp_path / "astropt" / "ckpt.pt"
     with pytest.raises(CheckpointUnavailable, match=r"has no other\.pt"):
         find_file(fake_model, tmp_path, "other.pt")
+
+
+# Two files of a public id: one that is there, and one that is not.
+_FETCH = """
+import json, sys
+from embedder.adapters.files import find_file
+from embedder.catalogue.models import find_model
+from embedder.resolve import resolve_model
+from shared.errors import CheckpointUnavailable
+from shared.settings import Settings
+
+model = resolve_model(find_model("astropt-015m"), Settings.read({}))
+found = find_file(model, None, "astropt/015M/ckpt.pt").read_text()
+try:
+    find_file(model, None, "astropt/015M/other.pt")
+except CheckpointUnavailable as error:
+    print(json.dumps([model.revision, found, str(error)]))
+"""
+
+
+@pytest.mark.skipif(not HUB.is_file(), reason="../shared/hub/loopback-hub is not beside the checkout")
+def test_a_file_of_the_hub_is_fetched_at_its_commit_and_kept(tmp_path: Path) -> None:
+    place = tmp_path / "served" / "models" / "Smith42" / "astroPT_v2.0" / "astropt" / "015M"
+    place.mkdir(parents=True)
+    (place / "ckpt.pt").write_text("weights")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SAMESKY_"))}
+    clean |= {"PYTHONPATH": os.pathsep.join(sys.path), "HF_HOME": str(tmp_path / "home")}
+
+    def fetch(**environment: str) -> str:
+        command = [sys.executable, "-c", _FETCH]
+        return subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True, check=True).stdout
+
+    server = subprocess.Popen([sys.executable, HUB, tmp_path / "served", str(port)], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as caller:
+                if caller.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        commit, found, refusal = json.loads(fetch(HF_ENDPOINT=f"http://127.0.0.1:{port}"))
+    finally:
+        server.terminate()
+        server.wait(10)
+    assert len(commit) == 40
+    assert found == "weights"
+    assert refusal.startswith(f"Smith42/astroPT_v2.0 at {commit} has no astropt/015M/other.pt")
+    kept = json.loads(fetch(HF_HUB_OFFLINE="1"))
+    assert kept[:2] == [commit, "weights"]
+    assert "is not in the local cache, and HF_HUB_OFFLINE is set" in kept[2]
