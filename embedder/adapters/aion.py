@@ -102,8 +102,8 @@ class _ImageTokeniser:
         def run(flux: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return (self._codec.encode(kind(flux=flux, bands=names)),)
 
-        # A copy: the tokeniser clips and scales what it is given in place.
-        return {kind.token_key: _as_tokens(run_batch(run, [values.flux[bands].copy()], self._device))}
+        # Chosen by place, these are a copy: the tokeniser clips and scales what it is given where it stands.
+        return {kind.token_key: _as_tokens(run_batch(run, [values.flux[bands]], self._device))}
 
 
 class _SpectrumTokeniser:

@@ -164,7 +164,7 @@ def test_the_order_of_bands_and_what_lies_outside_do_not_matter(folder: Path, se
     image = see(1)
     order = [3, 0, 4, 2, 1]
     turned = Image(tuple(HSC[band] for band in order), image.flux[order], image.scale)
-    more = Image((*HSC, "other-k"), np.concatenate([image.flux, image.flux[:1] * 9]), image.scale)
+    more = Image(("other-k", *HSC), np.concatenate([image.flux[:1] * 9, image.flux]), image.scale)
     wide = Image(HSC, np.pad(image.flux, ((0, 0), (10, 10), (20, 20)), constant_values=99), image.scale)
     (tokens,) = adapter.prepare(image).values()  # type: ignore[union-attr]
     for other in (turned, more, wide):
