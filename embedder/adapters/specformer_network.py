@@ -51,9 +51,9 @@ class Sizes:
     def count_tokens(self, samples: int) -> int:
         """Tokens of a spectrum of so many samples: its sections, and one in front; 1 when it has no section.
 
-        A section begins at every step; that of the last step, which mostly has too few samples, is left out. It is also
-        left out where it would be whole, when the spectrum ends at a step: the published code does so, and the weights
-        have never seen it. The 7781 samples of DESI make 777 sections, which leave out one sample.
+        A section begins at every step, and is taken if at least one sample comes after it. Without that sample, a last
+        section that is whole is not taken, since the published code does not, whose weights have never seen it. The
+        7781 samples of DESI make 777 sections.
         """
         step = self.slice_section_length - self.slice_overlap
         return 1 + max(0, -(-(samples - self.slice_section_length) // step))
