@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import httpx2  # what huggingface_hub 2 speaks through; its network errors are not wrapped
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE, is_offline_mode
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -83,6 +83,15 @@ def snapshot_folder(kind: RepoKind, repo_id: str, revision: str) -> Path:
     return Path(
         snapshot_download(repo_id, repo_type=kind, revision=revision, allow_patterns=needed, local_files_only=True)
     )
+
+
+def fetch_file(kind: RepoKind, repo_id: str, revision: str, name: str) -> Path:
+    """One file of a repository at a commit: from the local cache, where it is kept, or else from the hub.
+
+    Raises CheckpointUnavailable for one that is not there, HubUnavailable when the hub does not answer.
+    """
+    with translate_hub_errors(kind, repo_id, revision):
+        return Path(hf_hub_download(repo_id, name, repo_type=kind, revision=revision))
 
 
 def open_stand_in(kind: RepoKind, repo_id: str, revision: str, settings: Settings) -> Path | None:

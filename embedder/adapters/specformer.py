@@ -12,14 +12,13 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from huggingface_hub import hf_hub_download
 
 from embedder.adapters.base import ModelInput, as_array
 from embedder.adapters.batches import run_batch
 from embedder.adapters.blocks import pool_layers
 from embedder.adapters.specformer_checkpoint import read_specformer
 from embedder.adapters.specformer_network import Sizes, Specformer, cut_tokens
-from embedder.hub import translate_hub_errors
+from embedder.hub import fetch_file
 from embedder.recipes import Dropped, Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
@@ -41,7 +40,8 @@ class SpecformerAdapter:
     ) -> None:
         if pooling not in _POOLINGS:
             raise UnknownName.of("pooling of a Specformer", pooling, _POOLINGS)
-        self._network, self._sizes, self._pool = network.to(device, dtype).eval(), sizes, _POOLINGS[pooling]
+        self._network, self._blocks = network.to(device, dtype).eval(), list(network.blocks)
+        self._sizes, self._pool = sizes, _POOLINGS[pooling]
         self._device, self._dtype = device, dtype
 
     @property
@@ -52,7 +52,7 @@ class SpecformerAdapter:
     @property
     def blocks(self) -> int:
         """The number of its blocks."""
-        return self._sizes.num_layers
+        return len(self._blocks)
 
     def prepare(self, values: Values) -> ModelInput | Dropped:
         """`(token, input_dim) float32`, scaled in double precision, whatever the network computes in.
@@ -77,9 +77,9 @@ class SpecformerAdapter:
         lengths = np.array([len(tokens) for tokens in spectra])
 
         def run(tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            return pool_layers(lambda: self._network(tokens), self._network.blocks, layers, self._pool)
+            return pool_layers(lambda: self._network(tokens), self._blocks, layers, self._pool)
 
-        vectors = tuple(np.empty((len(batch), self._network.head.in_features), np.float32) for _ in layers)
+        vectors = tuple(np.empty((len(batch), self._sizes.embed_dim), np.float32) for _ in layers)
         for length in np.unique(lengths):
             places = np.flatnonzero(lengths == length)
             made = run_batch(run, [spectra[place] for place in places], self._device, self._dtype)
@@ -89,7 +89,7 @@ class SpecformerAdapter:
 
 
 def load_specformer(
-    model: ModelRef, folder: Path | None, device: torch.device, dtype: torch.dtype = torch.float32
+    model: ModelRef, folder: Path | None, device: torch.device, dtype: torch.dtype
 ) -> SpecformerAdapter:
     """The model in the file that its option `file` names, at its commit of the hub or in the `folder` in its stead.
 
@@ -110,8 +110,7 @@ def _find_file(model: ModelRef, folder: Path | None) -> Path:
     if not name.name or name.is_absolute() or ".." in name.parts:
         raise CheckpointUnavailable(f"{model.name} names no file of {model.checkpoint}: {name}", "its option `file`")
     if folder is None:
-        with translate_hub_errors("model", model.checkpoint, model.revision):
-            return Path(hf_hub_download(model.checkpoint, str(name), revision=model.revision))
+        return fetch_file("model", model.checkpoint, model.revision, str(name))
     if not (folder / name).is_file():
         raise CheckpointUnavailable(f"{model.checkpoint} at {model.revision} has no file {name}", "its checkpoint")
     return folder / name

@@ -1,4 +1,4 @@
-"""The checkpoint of a Specformer: one file that Lightning wrote, with `hyper_parameters` and `state_dict`, read as data.
+"""The checkpoint of a Specformer, one file written by Lightning with `hyper_parameters` and `state_dict`, read as data.
 
 The published file keeps its hyper-parameters in a dict of Lightning's own class. `weights_only` refuses every class it
 does not know; this one name it is told to read as a plain dict, so that neither Lightning nor code of the file is run.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -23,7 +24,8 @@ _LIGHTNING_DICT = (dict, "lightning.fabric.utilities.data.AttributeDict")
 # What torch.load raises of files whose bytes were changed at random (torch 2.13): a damaged pickle is a program that
 # goes wrong anywhere.
 _DAMAGED = (
-    UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
+    UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError,
+    AssertionError, struct.error,
 )  # fmt: skip
 _OF_TRAINING = frozenset({"mask_num_chunks", "mask_chunk_width", "dropout", "norm_first"})
 """Hyper-parameters that change no vector. `norm_first` is false in the published file, whose norms yet come first: the
@@ -43,7 +45,7 @@ def read_specformer(path: Path, what: str) -> tuple[Sizes, Specformer]:
     sizes = _find_sizes(stored["hyper_parameters"], what)
     with torch.device("meta"):  # no memory for numbers that are replaced at once
         network = Specformer(sizes)
-    tensors = stored["state_dict"]
+    tensors = dict(stored["state_dict"])  # without torch's notes on it, which may say anything
     _refuse_misfits(network.state_dict(), tensors, what)
     network.load_state_dict(tensors, strict=True, assign=True)
     return sizes, network.requires_grad_(False)

@@ -4,7 +4,8 @@ that overlap, each a token, through blocks of attention. Imports numpy and torch
 Its parameters bear the published names, so that the published weights load as they are. Where the paper is silent, this
 follows the code its authors published with it: the norm comes before attention and before the MLP, whatever
 `norm_first` of the checkpoint says; every norm has eps 1e-5; GELU is the exact one, by the error function; attention is
-scaled by one over the root of a head's width, masks nothing, and takes query, key and value from one layer in this order.
+scaled by one over the root of a head's width, masks nothing, and takes query, key and value, in this order, from one
+layer.
 """
 
 from __future__ import annotations
@@ -105,8 +106,9 @@ class _Block(nn.Module):
         self.mlp = _Mlp(width)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        attended: torch.Tensor = states + self.attention(self.layernorm1(states))
-        return attended + self.mlp(self.layernorm2(attended))
+        states = states + self.attention(self.layernorm1(states))
+        mixed: torch.Tensor = states + self.mlp(self.layernorm2(states))
+        return mixed
 
 
 class _Attention(nn.Module):
@@ -133,5 +135,5 @@ class _Mlp(nn.Module):
         self.decoder = nn.Linear(_WIDENING * width, width)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        decoded: torch.Tensor = self.decoder(functional.gelu(self.encoder(states)))
+        decoded: torch.Tensor = self.decoder(functional.gelu(self.encoder(states)))  # exact: no tanh
         return decoded

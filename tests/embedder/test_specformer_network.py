@@ -30,7 +30,8 @@ def make_network(sizes: Sizes) -> Specformer:
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             size = 1.0 if "encoder" in name or "attention.attention" in name else 0.01
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * size + ("norm" in name and "weight" in name))
+            centre = 1.0 if "norm" in name and "weight" in name else 0.0
+            parameter.copy_(centre + size * torch.randn(parameter.shape, generator=generator))
     return network
 
 
@@ -126,7 +127,7 @@ def test_parameters_bear_the_published_names_and_number_43_millions() -> None:
     with torch.device("meta"):
         network = Specformer(PUBLISHED)
     assert sum(parameter.numel() for parameter in network.parameters()) == 43_177_750
-    block = "layernorm1 attention.attention attention.projection layernorm2 mlp.encoder mlp.decoder".split()
+    block = ["layernorm1", "attention.attention", "attention.projection", "layernorm2", "mlp.encoder", "mlp.decoder"]
     layers = ["data_embed", *(f"blocks.{number}.{part}" for number in range(6) for part in block)]
     names = {f"{layer}.{kind}" for layer in [*layers, "final_layernorm", "head"] for kind in ("weight", "bias")}
     assert set(network.state_dict()) == names | {"position_embed.weight"}
