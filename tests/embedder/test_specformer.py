@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copyreg
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +152,51 @@ def test_half_precision_is_near_and_its_vectors_are_float32(
         assert found.dtype == np.float32
         assert 0 < np.abs(found - exact).max() < near * np.abs(exact).max()
     assert (prepare(half, make_spectra([207]))[0] == inputs[0]).all()  # statistics are in full precision
+
+
+@contextmanager
+def lightning_dict(*, says_its_state: bool) -> Iterator[type[dict[str, Any]]]:
+    """The class of the published `hyper_parameters`, under its name: there while a checkpoint is written, then gone.
+
+    says_its_state: as up to Python 3.10, where an empty state of the object is written too.
+    """
+
+    class AttributeDict(dict[str, Any]):
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            state = {} if says_its_state else None
+            return copyreg.__newobj__, (AttributeDict,), state, None, iter(self.items())  # type: ignore[attr-defined]
+
+    place = "lightning.fabric.utilities.data"
+    AttributeDict.__module__, AttributeDict.__qualname__ = place, "AttributeDict"
+    names = ["lightning", "lightning.fabric", "lightning.fabric.utilities", place]
+    sys.modules.update({name: types.ModuleType(name) for name in names})
+    vars(sys.modules[place])["AttributeDict"] = AttributeDict
+    try:
+        yield AttributeDict
+    finally:
+        for name in names:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("says_its_state", [False, True])
+def test_the_published_class_of_hyper_parameters_is_read_without_lightning(
+    adapter: SpecformerAdapter, settings: Settings, specformer_checkpoint: Plain, *, says_its_state: bool
+) -> None:
+    inputs = prepare(adapter, make_spectra([207]))
+    expected = adapter.encode(inputs, LAYERS)
+    with lightning_dict(says_its_state=says_its_state) as kind:
+        hyper_parameters = kind(specformer_checkpoint["hyper_parameters"])
+        save(settings, {**specformer_checkpoint, "hyper_parameters": hyper_parameters})
+    assert "lightning" not in sys.modules
+    for vectors, wanted in zip(load(settings).encode(inputs, LAYERS), expected, strict=True):
+        assert (vectors == wanted).all()
+
+
+def test_what_lightning_writes_besides_is_left_alone(settings: Settings, specformer_checkpoint: Plain) -> None:
+    specformer_checkpoint["hyper_parameters"]["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
+    notes = {"epoch": 3, "global_step": 9, "pytorch-lightning_version": "2.1.0", "optimizer_states": [], "loops": {}}
+    save(settings, {**notes, **specformer_checkpoint})
+    assert load(settings).blocks == 2
 
 
 _LINE = pa.list_(pa.float32())
