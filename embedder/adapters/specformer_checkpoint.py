@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from embedder.adapters.specformer_network import Sizes, Specformer
-from shared.errors import CheckpointUnavailable, UnknownName
+from shared.errors import CheckpointUnavailable, UnknownName, one_line
 
 _LIGHTNING_DICT = (dict, "lightning.fabric.utilities.data.AttributeDict")
 # What torch.load raises of files whose bytes were changed at random (torch 2.13): a damaged pickle is a program that
@@ -57,7 +57,7 @@ def _read(path: Path, what: str) -> Mapping[str, Mapping[str, Any]]:
             stored = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGED as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
-        wrong = f"asks for {code[1]}, which is code" if code else "is damaged, or was not written by torch.save"
+        wrong = f"asks for {_quote(code[1])}, which is code" if code else "is damaged, or was not written by torch.save"
         raise CheckpointUnavailable(f"{what} {wrong}", "a file of tensors and plain values") from error
     parts = ("hyper_parameters", "state_dict")
     if not isinstance(stored, Mapping) or not all(isinstance(stored.get(part), Mapping) for part in parts):
@@ -71,7 +71,7 @@ def _find_sizes(given: Mapping[Any, Any], what: str) -> Sizes:
     known = {field.name for field in fields} | _OF_TRAINING
     for name in map(str, given):
         if name not in known and not name.startswith("_"):
-            unknown = UnknownName.of("hyper-parameter of a Specformer", name, known)
+            unknown = UnknownName.of("hyper-parameter of a Specformer", _quote(name), known)
             raise CheckpointUnavailable(f"{what}: {unknown.wrong}", unknown.expected, unknown.remedy)
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in given]
     if missing:
@@ -86,7 +86,9 @@ def _find_sizes(given: Mapping[Any, Any], what: str) -> Sizes:
 def _check_size(name: str, value: Any, what: str) -> int:
     least, most = _LEAST.get(name, 1), _MOST.get(name, _MOST_OF_OTHERS)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise CheckpointUnavailable(f"{what}: {name} is {value!r:.80}", f"a whole number from {least} to {most}")
+        raise CheckpointUnavailable(
+            f"{what}: {name} is {_quote(repr(value))}", f"a whole number from {least} to {most}"
+        )
     return value
 
 
@@ -97,7 +99,7 @@ def _refuse_misfits(wanted: Mapping[str, torch.Tensor], given: Mapping[Any, Any]
             f"{what} lacks or misshapes {len(lacking)} tensors, such as {', '.join(lacking[:3])}",
             "every tensor that its hyper-parameters describe",
         )
-    foreign = [str(name) for name in given if name not in wanted]
+    foreign = [_quote(str(name)) for name in given if name not in wanted]
     if foreign:
         raise CheckpointUnavailable(
             f"{what} has {len(foreign)} tensors too many, such as {', '.join(foreign[:3])}",
@@ -107,3 +109,7 @@ def _refuse_misfits(wanted: Mapping[str, torch.Tensor], given: Mapping[Any, Any]
 
 def _fits(given: Any, wanted: torch.Tensor) -> bool:
     return isinstance(given, torch.Tensor) and given.shape == wanted.shape and given.is_floating_point()
+
+
+def _quote(said: str) -> str:
+    return one_line(said)[:80]
