@@ -28,8 +28,8 @@ _DAMAGED = (
     AssertionError, struct.error,
 )  # fmt: skip
 _OF_TRAINING = frozenset({"mask_num_chunks", "mask_chunk_width", "dropout", "norm_first"})
-"""Hyper-parameters that change no vector. `norm_first` is false in the published file, whose norms yet come first: the
-published code takes the word, and does not use it."""
+"""Hyper-parameters that change no vector. `norm_first` too: the published code takes the word, false unless told, and
+never looks at it; its norms come first."""
 _LEAST: Mapping[str, int] = MappingProxyType({"slice_overlap": 0})
 _MOST: Mapping[str, int] = MappingProxyType({"num_layers": 100})
 _MOST_OF_OTHERS = 65_536
