@@ -20,13 +20,14 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import repo_folder_name
 
 from embedder.contents import LOCAL, hash_folder
-from shared.errors import CheckpointUnavailable, HubUnavailable, SameSkyError
+from shared.errors import CheckpointUnavailable, HubUnavailable, SameSkyError, one_line
 from shared.settings import Settings
 
 RepoKind = Literal["model", "dataset"]
@@ -147,6 +148,8 @@ def _explain_refusal(cause: BaseException, what: str) -> CheckpointUnavailable |
         wrong, remedy = f"{what} is gated", "ask for access on its page, and set HF_TOKEN for the embedder and the api"
     elif isinstance(cause, RevisionNotFoundError | RepositoryNotFoundError):
         wrong, remedy = f"{what} is not on the hub", "check the id and the revision; a private one needs HF_TOKEN"
+    elif isinstance(cause, RemoteEntryNotFoundError):
+        wrong, remedy = f"{what} lacks a file: {one_line(cause)}", "check the file's name, or choose another revision"
     elif isinstance(cause, HfHubHTTPError) and not _may_pass(cause):
         wrong = f"the hub refused {what}: {cause}"
     elif is_offline_mode() and isinstance(cause, OfflineModeIsEnabled | LocalEntryNotFoundError):

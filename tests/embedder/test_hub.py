@@ -144,6 +144,7 @@ def test_public_ids_are_resolved_read_and_loaded(served: str, tmp_path: Path) ->
     assert dimension == 24
     assert said["specformer"] == [commit, 24]
     assert said["other file"][0] == "checkpoint-unavailable"
+    assert "lacks a file: " in said["other file"][1]
     assert "other.ckpt" in said["other file"][1]
     assert said["dataset"] == [commit, 12, ["9", "10", "11"], [96, 96, 3]]
     assert said["missing"][0] == "checkpoint-unavailable"
