@@ -21,7 +21,6 @@ from embedder.adapters.extras import import_extra
 from embedder.adapters.files import find_file
 from embedder.adapters.patches import cut_patches
 from embedder.adapters.records import NUMPY_NUMBERS, read_records
-from embedder.framing import SIDE
 from embedder.recipes import Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
@@ -55,8 +54,17 @@ class AstroptAdapter:
         return len(self._network.transformer.h)
 
     def prepare(self, values: Values) -> ModelInput:
-        """Its patches along the spiral, `(patch, pixel) float32`, and their places, `(patch,) int64`."""
-        patches = cut_patches(as_array(values), self._side)
+        """Its patches along the spiral, `(patch, pixel) float32`, and their places, `(patch,) int64`.
+
+        Raises CheckpointUnavailable for a picture that is not a whole number of patches, or has too many.
+        """
+        picture, most = as_array(values), self._network.config.block_size
+        if len(picture) % self._side or (len(picture) // self._side) ** 2 > most:
+            raise CheckpointUnavailable(
+                f"a picture of {len(picture)} pixels on a side is not cut into at most {most} patches of {self._side}",
+                "a model of patches that fit",
+            )
+        patches = cut_patches(picture, self._side)
         return {_IMAGES: patches, f"{_IMAGES}_positions": np.arange(len(patches))}
 
     def encode(self, batch: Sequence[ModelInput], layers: Sequence[str]) -> tuple[Floats, ...]:
@@ -101,9 +109,9 @@ def _side_of_patches(seen: Sequence[Any], model: ModelRef) -> int:
     """Pixels on a side. Raises CheckpointUnavailable unless the network takes images of three colours and no more."""
     names = sorted(kind.name for kind in seen)
     side = int(seen[0].patch_size) if names == [_IMAGES] else 0
-    if side < 1 or SIDE % side or seen[0].input_size != side * side * 3 or not seen[0].embed_pos:
+    if side < 1 or seen[0].input_size != side * side * 3 or not seen[0].embed_pos:
         raise CheckpointUnavailable(
             f"{model.name} takes {', '.join(names) or 'nothing'}, in patches that pictures here cannot be cut into",
-            f"images alone, in three colours, cut into patches whose side divides {SIDE}",
+            "images alone, in square patches of three colours",
         )
     return side

@@ -57,5 +57,6 @@ def find_block(layer: str, blocks: int) -> int | None:
 def as_array(values: Values) -> npt.NDArray[Any]:
     """What a recipe shows to a model of numbers. Raises TypeError for anything else: its row is wrong."""
     if isinstance(values, str | Image | Spectrum):
-        raise TypeError(f"a model of numbers was given a {type(values).__name__}")
+        given = "text" if isinstance(values, str) else type(values).__name__
+        raise TypeError(f"a model of numbers was given a {given}")
     return values

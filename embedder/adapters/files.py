@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import RemoteEntryNotFoundError
-
-from embedder.hub import translate_hub_errors
+from embedder.hub import fetch_file
 from shared.contracts import ModelRef
 from shared.errors import CheckpointUnavailable
 
@@ -18,15 +15,12 @@ def find_file(model: ModelRef, folder: Path | None, name: str) -> Path:
     name: its path within the checkpoint. Raises CheckpointUnavailable where it is not there, HubUnavailable.
     """
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
-        raise CheckpointUnavailable(f"{name!r:.200} is no file of {model.checkpoint}", "a path within it")
-    missing = CheckpointUnavailable(f"{model.checkpoint} at {model.revision} has no {name}", "its weights and settings")
+    if not path.name or path.is_absolute() or ".." in path.parts or "\\" in name:
+        raise CheckpointUnavailable(
+            f"{model.name} names no file of {model.checkpoint}: {name!r:.200}", "a path within it"
+        )
     if folder is None:
-        with translate_hub_errors("model", model.checkpoint, model.revision):
-            try:
-                return Path(hf_hub_download(model.checkpoint, name, revision=model.revision))
-            except RemoteEntryNotFoundError as error:
-                raise missing from error
+        return fetch_file("model", model.checkpoint, model.revision, name)
     if not (folder / path).is_file():
-        raise missing
+        raise CheckpointUnavailable(f"{model.checkpoint} at {model.revision} has no file {name}", "its checkpoint")
     return folder / path

@@ -242,7 +242,7 @@ def spoil_the_weights(folder: Path) -> None:
     [
         (lose_a_tensor, r"encoder\.1\.attn\.proj\.weight"),
         (change_a_size, "codecs/image/ of polymathic-ai/aion-base does not fit"),
-        (lose_the_tokeniser, r"has no codecs/image/model\.safetensors"),
+        (lose_the_tokeniser, r"has no file codecs/image/model\.safetensors"),
         (spoil_the_settings, "does not fit the package aion"),
         (spoil_the_weights, "does not fit the package aion"),
     ],

@@ -129,6 +129,15 @@ def test_a_black_picture_has_a_direction(adapter: Adapter) -> None:
     assert encode(adapter, [adapter.prepare(np.zeros((96, 96, 3), np.uint8))]).any()
 
 
+def test_pictures_of_other_sizes_have_other_numbers_of_patches(adapter: Adapter) -> None:
+    small, large = (np.random.default_rng(side).integers(0, 255, (side, side, 3), np.uint8) for side in (32, 128))
+    assert [len(adapter.prepare(picture)["images"]) for picture in (small, large)] == [4, 64]  # type: ignore[index, call-overload]
+    assert encode(adapter, [adapter.prepare(large)]).any()
+    for side in (100, 144):  # no whole number of patches, and more than the network has places for
+        with pytest.raises(CheckpointUnavailable, match="not cut into at most 64 patches of 16"):
+            adapter.prepare(np.zeros((side, side, 3), np.uint8))
+
+
 def test_half_precision_is_near(save: Save, settings: Settings, pictures: Pictures) -> None:
     save()
     full, half = (load_adapter(pin(settings), settings, dtype) for dtype in ("float32", "bfloat16"))
@@ -156,8 +165,8 @@ def test_weights_of_a_compiled_network_are_the_same_weights(
     [
         ({"lose": "transformer.ln_f.weight"}, "transformer.ln_f.weight"),
         ({"prefix": "other."}, "does not fit the package astropt"),
-        ({"patch_size": 7}, "images alone, in three colours"),
-        ({"input_size": 256}, "images alone, in three colours"),
+        ({"patch_size": 7}, "images alone, in square patches of three colours"),
+        ({"input_size": 256}, "images alone, in square patches of three colours"),
         ({"name": "spectra"}, "takes spectra"),
     ],
 )
@@ -171,5 +180,5 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
 
 def test_a_checkpoint_without_its_size_is_refused(save: Save, settings: Settings) -> None:
     save().rename(settings.hub_dir / "elsewhere.pt")  # type: ignore[operator]
-    with pytest.raises(CheckpointUnavailable, match=r"has no astropt/015M/ckpt\.pt"):
+    with pytest.raises(CheckpointUnavailable, match=r"has no file astropt/015M/ckpt\.pt"):
         load_adapter(pin(settings), settings)

@@ -120,7 +120,7 @@ def test_a_file_of_a_stand_in_is_found_where_it_lies(fake_model: ModelRef, tmp_p
     (tmp_path / "astropt").mkdir()
     (tmp_path / "astropt" / "ckpt.pt").write_text("")
     assert find_file(fake_model, tmp_path, "astropt/ckpt.pt") == tmp_path / "astropt" / "ckpt.pt"
-    with pytest.raises(CheckpointUnavailable, match=r"has no other\.pt"):
+    with pytest.raises(CheckpointUnavailable, match=r"has no file other\.pt"):
         find_file(fake_model, tmp_path, "other.pt")
 
 
@@ -170,7 +170,8 @@ def test_a_file_of_the_hub_is_fetched_at_its_commit_and_kept(tmp_path: Path) -> 
         server.wait(10)
     assert len(commit) == 40
     assert found == "weights"
-    assert refusal.startswith(f"Smith42/astroPT_v2.0 at {commit} has no astropt/015M/other.pt")
+    assert "lacks a file: " in refusal
+    assert "astropt/015M/other.pt" in refusal
     kept = json.loads(fetch(HF_HUB_OFFLINE="1"))
     assert kept[:2] == [commit, "weights"]
     assert "is not in the local cache, and HF_HUB_OFFLINE is set" in kept[2]

@@ -1,13 +1,25 @@
-"""Models trained on the sky itself, whose networks come in packages of their own. Imports the row types only.
+"""Models trained on the sky itself. Imports the row types only.
 
-AstroPT: sizes of arXiv 2509.19453; how many blocks each has was read nowhere, so none is offered. Its package is under
-AGPL-3.0-or-later; its weights are under MIT, says arXiv 2405.14930 of its first release. AION-1: arXiv 2510.17960, and
-the documentation of its package: 12 blocks in the encoder of the base model, package and weights under MIT.
+The networks of AstroPT and AION-1 come in packages of their own, as extras. AstroPT: sizes of arXiv 2509.19453; how
+many blocks each has was read nowhere, so none is offered. Its package is under AGPL-3.0-or-later; its weights are under
+MIT, says arXiv 2405.14930 of its first release. AION-1: arXiv 2510.17960, and the documentation of its package: 12
+blocks in the encoder of the base model, package and weights under MIT.
 """
 
 from __future__ import annotations
 
 from embedder.catalogue.rows import Family, Size
+
+# A spectrum of DESI is 778 tokens, 77 GFLOP: a little more than twice an image through ViT-base.
+_SPECFORMER = Family(
+    name="specformer",
+    title="Specformer, the spectrum encoder of AstroCLIP",
+    adapter="specformer",
+    pooling="mean-after-first",
+    takes="spectrum",
+    licence="MIT",
+    options={"file": "specformer.ckpt"},
+)
 
 _ASTROPT = Family(
     name="astropt",
@@ -39,6 +51,7 @@ _AION_DESI = Family(
 )
 
 ROWS = (
+    *_SPECFORMER.rows(Size("base", "polymathic-ai/specformer", 43.2, 64, 6)),
     *_ASTROPT.rows(
         Size("015m", _WEIGHTS, 15, 1024, options={"file": "astropt/015M/ckpt.pt"}),
         Size("095m", _WEIGHTS, 95, 512, options={"file": "astropt/095M/ckpt.pt"}),
