@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from embedder.framing import cut_patch
 from embedder.recipes import Prepared, check_recipe, find_recipe
-from embedder.samples import Image
+from embedder.samples import Image, LightCurve
 from embedder.sources.parquet import ParquetSource
 from embedder.sources.tables import find_files
 from shared.contracts import DatasetRef
@@ -53,6 +53,8 @@ def check_table(table: ParquetSource, modalities: Sequence[Modality], limit: int
         first = next(table.read(modality, 0, 1)).observation
         if isinstance(first, Image):
             cut_patch(first, modality)
+        if isinstance(first, LightCurve):
+            find_recipe(modality.recipe).prepare(first, modality)
         if modality.kind == "label":
             _check_label(table, modality, rows)
     if dataset.id_column is not None:

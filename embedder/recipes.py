@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedder.framing import cut_patch, zoom_patch
-from embedder.samples import Entry, Image, Observation, Spectrum, Value
+from embedder.light_curves import follow_band, lay_evenly
+from embedder.samples import Entry, Image, LightCurve, Observation, Spectrum, Value
 from shared.errors import BadStudy, UnknownName
 from shared.modalities import Kind, Modality
 
@@ -53,8 +54,8 @@ _DIGITS = 4  # significant ones, of a number in a sentence
 class Prepared:
     """What a model is shown of one object.
 
-    values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a text; numbers,
-    `(column,) float32`; or a label, `(1,) float32`.
+    values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a light curve,
+    `(step,) float32`, NaN where there is no value; a text; numbers, `(column,) float32`; or a label, `(1,) float32`.
     repaired: how many values were mended, by kind.
     """
 
@@ -157,6 +158,26 @@ def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dr
     if flux.min() == flux.max():
         return Dropped("constant-spectrum")
     return Prepared(flux, _count("nonfinite-samples", finite))
+
+
+def show_light_curve(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`light-curve-v1`: fluxes at even steps of time, laid by `embedder.light_curves`; scaling is left to the model.
+
+    Samples that cannot be used are left out and counted as `unusable-samples`. A curve without a usable sample is
+    dropped as `no-usable-sample`, a flat one as `constant-light-curve`, one of a million steps as `series-too-long`.
+    """
+    if not isinstance(observation, LightCurve):
+        raise TypeError(f"a recipe of light curves was given {modality.name}, a {type(observation).__name__}")
+    track = follow_band(observation, modality)
+    if not track.weight.any():
+        return Dropped("no-usable-sample")
+    laid = lay_evenly(track, modality)
+    if laid is None:
+        return Dropped("series-too-long")
+    values = laid.astype(np.float32)
+    if np.nanmin(values) == np.nanmax(values):
+        return Dropped("constant-light-curve")
+    return Prepared(values, {"unusable-samples": track.unusable} if track.unusable else {})
 
 
 def tell_entry(observation: Observation, modality: Modality) -> Prepared | Dropped:
@@ -264,6 +285,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe("arcsinh-match-v1", "image", show_by_survey, frozenset(PERCENTILES)),
             Recipe("arcsinh-image-v1", "image", show_by_image),
             Recipe("spectrum-v1", "spectrum", show_spectrum),
+            Recipe("light-curve-v1", "light-curve", show_light_curve),
             Recipe("sentence-v1", "text", tell_entry),
             Recipe("numbers-v1", "numbers", give_numbers),
             Recipe("label-v1", "label", read_label),
