@@ -22,10 +22,11 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
+from embedder.extensions import Registry
 from embedder.framing import cut_patch, zoom_patch
 from embedder.light_curves import follow_band, lay_evenly
 from embedder.samples import Entry, Image, LightCurve, Observation, Spectrum, Value
-from shared.errors import BadStudy, UnknownName
+from shared.errors import BadStudy
 from shared.modalities import Kind, Modality
 
 Numbers = npt.NDArray[np.float64]
@@ -82,16 +83,14 @@ class Recipe:
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of that name. Raises UnknownName, with near names."""
-    if name not in RECIPES:
-        raise UnknownName.of("recipe", name, RECIPES)
-    return RECIPES[name]
+    return RECIPES.find(name)
 
 
 def check_recipe(modality: Modality) -> None:
     """Refuse a modality whose recipe is unknown, or cannot show it. Raises UnknownName or BadStudy."""
     recipe = find_recipe(modality.recipe)
     if recipe.kind != modality.kind:
-        fitting = sorted(other.name for other in RECIPES.values() if other.kind == modality.kind)
+        fitting = sorted(name for name in RECIPES.names() if RECIPES.find(name).kind == modality.kind)
         raise BadStudy(
             f"recipe {recipe.name} of modality {modality.name} is for {recipe.kind} data, not {modality.kind}",
             f"one of {', '.join(fitting)}",
@@ -278,7 +277,8 @@ def _as_entry(observation: Observation) -> Entry:
     return observation
 
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType(
+RECIPES = Registry[Recipe](
+    "recipe",
     {
         recipe.name: recipe
         for recipe in (
@@ -290,5 +290,6 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe("numbers-v1", "numbers", give_numbers),
             Recipe("label-v1", "label", read_label),
         )
-    }
+    },
+    lambda extension: extension.recipes,
 )

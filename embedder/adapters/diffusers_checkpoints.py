@@ -6,6 +6,7 @@ what `torch.load(weights_only=True)` reads: tensors, and no code.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,7 +97,9 @@ def load_parts(model: ModelRef, folder: Path | None, dtype: torch.dtype) -> Part
 @contextmanager
 def _translate(model: ModelRef) -> Iterator[None]:
     try:
-        with translate_hub_errors("model", model.checkpoint, model.revision):
+        with warnings.catch_warnings(), translate_hub_errors("model", model.checkpoint, model.revision):
+            # diffusers 0.42 gives huggingface_hub 2 an argument that it does not heed any more.
+            warnings.filterwarnings("ignore", "The `local_dir_use_symlinks` argument", UserWarning)
             yield
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError, UnpicklingError, EOFError) as error:
         reason = str(error).strip().partition("\n")[0]

@@ -8,9 +8,10 @@ by a tenth of that, in whole pixels: 28 pixels of 0.168 arcsec; of Legacy, 72 to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from functools import lru_cache
 
 from embedder.catalogue.rows import DatasetRow
+from embedder.extensions import with_rows
 from shared.errors import UnknownName
 from shared.modalities import CatalogueColumn, Modality
 
@@ -112,9 +113,10 @@ _ROWS: tuple[DatasetRow, ...] = (
 )
 
 
+@lru_cache(maxsize=1)
 def known_datasets() -> Mapping[str, DatasetRow]:
-    """Every dataset by name. Rows that come from elsewhere join here, and nowhere else."""
-    return _BY_NAME
+    """Every dataset by name: ours and those of installed packages. Raises BadExtension."""
+    return with_rows(_ROWS, lambda extension: extension.datasets)
 
 
 def find_dataset(name: str) -> DatasetRow:
@@ -122,6 +124,3 @@ def find_dataset(name: str) -> DatasetRow:
     if name not in known_datasets():
         raise UnknownName.of("dataset", name, known_datasets())
     return known_datasets()[name]
-
-
-_BY_NAME = MappingProxyType({row.name: row for row in _ROWS})

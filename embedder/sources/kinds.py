@@ -5,15 +5,14 @@ What a kind needs is imported when it is met.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from embedder.catalogue.rows import DatasetRow
+from embedder.extensions import Registry
 from embedder.samples import Source
 from embedder.sources.simulations import open_simulation, pin_simulation
 from shared.contracts import DatasetRef
-from shared.errors import UnknownName
 from shared.modalities import Modality
 from shared.requests import DatasetRequest
 from shared.settings import Settings
@@ -32,9 +31,7 @@ class SourceKind(NamedTuple):
 
 def find_source_kind(name: str) -> SourceKind:
     """The kind of source of that name. Raises UnknownName, with near names."""
-    if name not in _KINDS:
-        raise UnknownName.of("kind of source", name, _KINDS)
-    return _KINDS[name]
+    return SOURCES.find(name)
 
 
 def open_source(dataset: DatasetRef, settings: Settings) -> Source:
@@ -71,6 +68,8 @@ def _pin_simulation(
 
 
 _TABLE = SourceKind(_pin_table, _open_table)
-_KINDS: Mapping[str, SourceKind] = MappingProxyType(
-    {"parquet": _TABLE, "hub": _TABLE, "mocksky": SourceKind(_pin_simulation, open_simulation)}
+SOURCES = Registry[SourceKind](
+    "kind of source",
+    {"parquet": _TABLE, "hub": _TABLE, "mocksky": SourceKind(_pin_simulation, open_simulation)},
+    lambda extension: extension.sources,
 )

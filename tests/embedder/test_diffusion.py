@@ -138,7 +138,6 @@ def save_dit(folder: Path) -> None:
     ).save_pretrained(folder, safe_serialization=False)
 
 
-
 SAVE: Mapping[str, Callable[[Path], None]] = MappingProxyType(
     dict(zip(NAMES, (save_stable_diffusion, save_if, save_dit), strict=True))
 )
@@ -291,9 +290,7 @@ def test_what_the_row_is_told_is_part_of_its_key_and_of_its_vectors(
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("name", NAMES)
-def test_half_precision_comes_near(
-    name: str, dtype: Dtype, hub: Path, pictures: list[npt.NDArray[np.uint8]]
-) -> None:
+def test_half_precision_comes_near(name: str, dtype: Dtype, hub: Path, pictures: list[npt.NDArray[np.uint8]]) -> None:
     plain, half = (encode(load(pin(name, hub), hub, one), pictures[:2]) for one in ("float32", dtype))
     assert half.dtype == np.float32
     assert 0 < np.abs(plain - half).max() < 0.05 * np.abs(plain).max()
