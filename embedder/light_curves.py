@@ -1,4 +1,4 @@
-"""From samples of a light curve, in any order, to values on an even grid of time, which models of series take.
+"""The recipe of light curves: from samples in any order to values on an even grid of time, as models of series take.
 
 Imports numpy only.
 
@@ -18,13 +18,34 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from embedder.samples import LightCurve
+from embedder.samples import LightCurve, Observation
+from embedder.shown import Dropped, Prepared
 from shared.errors import BadInput, MissingBand
 from shared.modalities import Modality
 
 Numbers = npt.NDArray[np.float64]
 _UNEVEN = 0.1  # of the median gap
 _MOST_STEPS = 1 << 20
+
+
+def show_light_curve(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`light-curve-v1`: fluxes at even steps of time, as above; scaling is left to the model.
+
+    Samples that cannot be used are left out and counted as `unusable-samples`. A curve without a usable sample is
+    dropped as `no-usable-sample`, a flat one as `constant-light-curve`, one of a million steps as `series-too-long`.
+    """
+    if not isinstance(observation, LightCurve):
+        raise TypeError(f"a recipe of light curves was given {modality.name}, a {type(observation).__name__}")
+    track = follow_band(observation, modality)
+    if not track.weight.any():
+        return Dropped("no-usable-sample")
+    laid = lay_evenly(track, modality)
+    if laid is None:
+        return Dropped("series-too-long")
+    values = laid.astype(np.float32)
+    if np.nanmin(values) == np.nanmax(values):
+        return Dropped("constant-light-curve")
+    return Prepared(values, {"unusable-samples": track.unusable} if track.unusable else {})
 
 
 class Track(NamedTuple):

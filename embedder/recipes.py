@@ -16,21 +16,23 @@ knows nothing that is told is dropped as `empty-entry`. An object whose label is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from embedder.extensions import Registry
-from embedder.framing import cut_patch, zoom_patch
-from embedder.light_curves import follow_band, lay_evenly
-from embedder.samples import Entry, Image, LightCurve, Observation, Spectrum, Value
+from embedder.framing import cut_patch, resize_picture, zoom_patch
+from embedder.light_curves import show_light_curve
+from embedder.samples import Entry, Image, Observation, Picture, Spectrum, Value
+from embedder.shown import Dropped, Prepared, Values
 from shared.errors import BadStudy
 from shared.modalities import Kind, Modality
 
+__all__ = ["PERCENTILES", "RECIPES", "Dropped", "Prepared", "Recipe", "Values", "check_recipe", "find_recipe"]
+
 Numbers = npt.NDArray[np.float64]
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | str
 
 # Survey percentiles 1 and 99, each in the survey's own flux unit (HSC: ADU at zero point 27; Legacy: nanomaggies;
 # JWST: 10 nJy), as the reference of arXiv 2509.19453 published them.
@@ -48,37 +50,23 @@ PERCENTILES: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 _SOFTENING = 20.0
+_PICTURE_SIDE = 224
 _DIGITS = 4  # significant ones, of a number in a sentence
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a model is shown of one object.
-
-    values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a light curve,
-    `(step,) float32`, NaN where there is no value; a text; numbers, `(column,) float32`; or a label, `(1,) float32`.
-    repaired: how many values were mended, by kind.
-    """
-
-    values: Values
-    repaired: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """An object that cannot be shown, and why."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
-    """One way from flux to model input. bands: the only bands it knows, or None where any will do."""
+    """One way from flux to model input.
+
+    bands: the only bands it knows, or None where any will do. of_pictures: whether it takes images that are in colours
+    already, and so have no bands.
+    """
 
     name: str
     kind: Kind
     prepare: Callable[[Observation, Modality], Prepared | Dropped]
     bands: frozenset[str] | None = None
+    of_pictures: bool = False
 
 
 def find_recipe(name: str) -> Recipe:
@@ -94,6 +82,12 @@ def check_recipe(modality: Modality) -> None:
         raise BadStudy(
             f"recipe {recipe.name} of modality {modality.name} is for {recipe.kind} data, not {modality.kind}",
             f"one of {', '.join(fitting)}",
+        )
+    if modality.kind == "image" and recipe.of_pictures == bool(modality.bands):
+        raise BadStudy(
+            f"recipe {recipe.name} of modality {modality.name} with {len(modality.bands)} bands",
+            "bands for fluxes, and none for pictures that are in colours already",
+            "name the bands, or take recipe picture-v1 without any",
         )
     unknown = set() if recipe.bands is None else set(modality.bands) - recipe.bands
     if unknown:
@@ -141,6 +135,22 @@ def show_by_image(observation: Observation, modality: Modality) -> Prepared | Dr
     return Prepared(_show(zoom_patch(patch), low, high), repaired)
 
 
+def show_picture(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`picture-v1`: a picture that is in colours already: its centred square, `(224, 224, 3)`, by linear zoom.
+
+    224 pixels are what most models look at. An object is dropped as `constant-image` when all pixels are alike.
+    """
+    if not isinstance(observation, Picture):
+        raise TypeError(f"a recipe of pictures was given {modality.name}, a {type(observation).__name__}")
+    height, width = observation.pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = observation.pixels[top : top + side, left : left + side]
+    if square.min() == square.max():
+        return Dropped("constant-image")
+    return Prepared(resize_picture(square, _PICTURE_SIDE))
+
+
 def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dropped:
     """`spectrum-v1`: the flux density as observed, in the survey's unit; scaling is left to the model.
 
@@ -157,26 +167,6 @@ def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dr
     if flux.min() == flux.max():
         return Dropped("constant-spectrum")
     return Prepared(flux, _count("nonfinite-samples", finite))
-
-
-def show_light_curve(observation: Observation, modality: Modality) -> Prepared | Dropped:
-    """`light-curve-v1`: fluxes at even steps of time, laid by `embedder.light_curves`; scaling is left to the model.
-
-    Samples that cannot be used are left out and counted as `unusable-samples`. A curve without a usable sample is
-    dropped as `no-usable-sample`, a flat one as `constant-light-curve`, one of a million steps as `series-too-long`.
-    """
-    if not isinstance(observation, LightCurve):
-        raise TypeError(f"a recipe of light curves was given {modality.name}, a {type(observation).__name__}")
-    track = follow_band(observation, modality)
-    if not track.weight.any():
-        return Dropped("no-usable-sample")
-    laid = lay_evenly(track, modality)
-    if laid is None:
-        return Dropped("series-too-long")
-    values = laid.astype(np.float32)
-    if np.nanmin(values) == np.nanmax(values):
-        return Dropped("constant-light-curve")
-    return Prepared(values, {"unusable-samples": track.unusable} if track.unusable else {})
 
 
 def tell_entry(observation: Observation, modality: Modality) -> Prepared | Dropped:
@@ -284,6 +274,7 @@ RECIPES = Registry[Recipe](
         for recipe in (
             Recipe("arcsinh-match-v1", "image", show_by_survey, frozenset(PERCENTILES)),
             Recipe("arcsinh-image-v1", "image", show_by_image),
+            Recipe("picture-v1", "image", show_picture, of_pictures=True),
             Recipe("spectrum-v1", "spectrum", show_spectrum),
             Recipe("light-curve-v1", "light-curve", show_light_curve),
             Recipe("sentence-v1", "text", tell_entry),

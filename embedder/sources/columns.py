@@ -13,15 +13,17 @@ import pyarrow as pa
 
 from embedder.framing import find_bands
 from embedder.samples import Image, LightCurve, Observation, Spectrum
+from embedder.sources.pictures import read_picture
 from shared.errors import BadTable, MissingColumn
 from shared.modalities import Modality
 
-_WANTED = {
+_PICTURE_FIELDS = ("bytes",)
+_FIELDS = {
     "image": ("flux", "band", "scale", "mask"),
     "spectrum": ("flux", "ivar", "lambda", "mask"),
     "light-curve": ("time", "flux", "flux_err", "band"),
 }
-_NEEDED = {"image": ("flux", "band"), "spectrum": _WANTED["spectrum"], "light-curve": ("time", "flux")}
+_NEEDED = {"image": ("flux", "band"), "spectrum": _FIELDS["spectrum"], "light-curve": ("time", "flux")}
 
 
 def choose_fields(column: pa.Field, modality: Modality) -> list[str]:
@@ -30,7 +32,7 @@ def choose_fields(column: pa.Field, modality: Modality) -> list[str]:
     Raises MissingColumn when the column is no struct, or has no such field.
     """
     names = [] if not pa.types.is_struct(column.type) else [field.name for field in column.type]
-    needed = _NEEDED[modality.kind]
+    needed = _PICTURE_FIELDS if _is_picture(modality) else _NEEDED[modality.kind]
     if modality.kind == "light-curve" and modality.bands:
         needed = (*needed, "band")
     missing = [name for name in needed if name not in names]
@@ -38,9 +40,9 @@ def choose_fields(column: pa.Field, modality: Modality) -> list[str]:
         raise MissingColumn(
             f"column {column.name} has no field {', '.join(missing)}; it is a {column.type!s:.120}",
             f"a struct of {', '.join(needed)}",
-            "name another column in the modality",
+            "name the bands of the modality" if "flux" in names else "name another column in the modality",
         )
-    return [f"{column.name}.{name}" for name in _WANTED[modality.kind] if name in names]
+    return [f"{column.name}.{name}" for name in _fields(modality) if name in names]
 
 
 def read_observation(structs: pa.StructArray, row: int, modality: Modality) -> Observation:
@@ -48,6 +50,8 @@ def read_observation(structs: pa.StructArray, row: int, modality: Modality) -> O
     if not structs[row].is_valid:
         raise BadTable(f"column {modality.column} is null", f"a {modality.kind} of every object")
     fields = {field.name: structs.field(field.name) for field in structs.type}
+    if _is_picture(modality):
+        return read_picture(fields["bytes"][row].as_py())
     if modality.kind == "image":
         return _read_image(fields, row, modality)
     return _read_spectrum(fields, row) if modality.kind == "spectrum" else _read_light_curve(fields, row)
@@ -65,6 +69,14 @@ def _read_image(fields: dict[str, pa.Array], row: int, modality: Modality) -> Im
         if mask.shape != flux.shape:
             raise BadTable(f"a mask of shape {mask.shape} for flux of shape {flux.shape}", "the same shape")
     return Image(bands, flux, _scale(fields.get("scale"), row, shown, len(bands), modality), mask)
+
+
+def _fields(modality: Modality) -> tuple[str, ...]:
+    return _PICTURE_FIELDS if _is_picture(modality) else _FIELDS[modality.kind]
+
+
+def _is_picture(modality: Modality) -> bool:
+    return modality.kind == "image" and not modality.bands
 
 
 def _bands(column: pa.Array, row: int) -> tuple[str, ...]:
@@ -110,7 +122,7 @@ def _read_light_curve(fields: dict[str, pa.Array], row: int) -> LightCurve:
     bands = np.array(_bands(fields["band"], row), dtype=np.str_) if _is_there(fields, "band", row) else None
     lengths = {len(values) for values in (time, flux, error, bands) if values is not None}
     if len(lengths) > 1:
-        shown = ", ".join(name for name in _WANTED["light-curve"] if name in fields)
+        shown = ", ".join(name for name in _FIELDS["light-curve"] if name in fields)
         raise BadTable(f"{shown} of {sorted(lengths)} samples", "the same number in each")
     with np.errstate(over="ignore"):  # what single precision cannot hold is infinite, and cannot be used
         return LightCurve(time, flux.astype(np.float32), None if error is None else error.astype(np.float32), bands)
