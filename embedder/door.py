@@ -44,7 +44,8 @@ def check_table(table: ParquetSource, modalities: Sequence[Modality], limit: int
     """The number of rows to take: all, or `limit`.
 
     Raises EmptyDataset, BadTable for a file or a column that cannot be read and for a label that tells no objects
-    apart, MissingColumn, MissingBand, BadInput for a field larger than the image, and DuplicateObjectIds.
+    apart, MissingColumn, MissingBand, BadInput for a field larger than the image and for a light curve of uneven
+    samples, and DuplicateObjectIds.
     """
     rows = table.count_rows(limit)
     if rows == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,12 +205,6 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointUnavailable, match="Not a Chronos config file; expected a Chronos-Bolt"):
         load(tmp_path)
-
-
-def test_without_the_package_the_error_says_how_to_install_it(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "chronos.chronos_bolt", None)
-    with pytest.raises(CheckpointUnavailable, match=r"the package chronos.*pip install 'samesky\[light-curves\]'"):
-        load(hub)
 
 
 def curve(seed: int, samples: int, bands: Sequence[str]) -> dict[str, Any]:
