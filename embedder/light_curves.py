@@ -29,7 +29,7 @@ _MOST_STEPS = 1 << 20
 
 
 def show_light_curve(observation: Observation, modality: Modality) -> Prepared | Dropped:
-    """`light-curve-v1`: fluxes at even steps of time, as above; scaling is left to the model.
+    """`light-curve-v1`: fluxes averaged in even steps of time, or as they stand; scaling is left to the model.
 
     Samples that cannot be used are left out and counted as `unusable-samples`. A curve without a usable sample is
     dropped as `no-usable-sample`, a flat one as `constant-light-curve`, one of a million steps as `series-too-long`.

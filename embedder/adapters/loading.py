@@ -82,6 +82,14 @@ def _load_chronos(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     return load_chronos(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_specformer(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.specformer import load_specformer
+    from embedder.device import choose_device, find_dtype
+
+    return load_specformer(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 Load = Callable[[ModelRef, Dtype, Settings], Adapter]
 ADAPTERS = Registry[Load](
     "adapter",
@@ -92,6 +100,7 @@ ADAPTERS = Registry[Load](
         "hf-text-wheel": _load_text_wheel,
         "diffusion": _load_diffusion,
         "chronos": _load_chronos,
+        "specformer": _load_specformer,
         "label": _load_given,
         "numbers": _load_given,
         "fake": _load_fake,
