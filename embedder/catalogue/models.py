@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from embedder.catalogue.families import builtin, language, vision
+from embedder.catalogue.families import builtin, language, vision, vision_language
 from embedder.catalogue.rows import ModelRow
 from shared.errors import UnknownName
 
@@ -32,4 +32,6 @@ def find_model(name: str) -> ModelRow:
     return known_models()[name]
 
 
-_BY_NAME = MappingProxyType({row.name: row for row in (*vision.ROWS, *language.ROWS, *builtin.ROWS)})
+_BY_NAME = MappingProxyType(
+    {row.name: row for row in (*vision.ROWS, *vision_language.ROWS, *language.ROWS, *builtin.ROWS)}
+)
