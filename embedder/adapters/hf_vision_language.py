@@ -42,7 +42,7 @@ from shared.contracts import ModelRef
 from shared.errors import BadStudy, CheckpointUnavailable, UnknownName
 
 _PROMPT, _PLACE = "prompt", "<image>"
-_SHOWN = (96, 96, 3)  # what every recipe of images shows
+_SHOWN = (96, 96, 3)  # as recipes of fluxes show it
 
 
 class HfVisionLanguageAdapter:
@@ -77,7 +77,7 @@ class HfVisionLanguageAdapter:
     def prepare(self, values: Values) -> Mapping[str, npt.NDArray[Any]]:
         """What the network takes, by name: `pixel_values` of the picture, `input_ids` and `attention_mask`, `(token,)`.
 
-        All pictures of one shape, and recipes show no other, give inputs of the same shapes.
+        A recipe shows pictures of one shape, which gives inputs of one shape.
         """
         picture = Picture.fromarray(as_array(values))
         given = self._processor(images=[picture], text=[self._prompt], return_tensors="np")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 from embedder.adapters.base import Adapter
+from embedder.extensions import Registry
 from embedder.hub import open_stand_in
 from shared.contracts import Dtype, ModelRef
-from shared.errors import CheckpointUnavailable, UnknownName
+from shared.errors import CheckpointUnavailable
 from shared.settings import Settings
 
 
 def load_adapter(model: ModelRef, settings: Settings, dtype: Dtype = "float32") -> Adapter:
     """The model, ready to run on the device of SAMESKY_DEVICE. dtype: what its network computes in.
 
-    Raises UnknownName for an adapter this release does not have, CheckpointUnavailable, HubUnavailable, BadSetting.
+    Raises UnknownName for an adapter that is not installed, CheckpointUnavailable, HubUnavailable, BadSetting.
     """
-    if model.adapter not in _LOADERS:
-        raise UnknownName.of("adapter", model.adapter, _LOADERS)
-    return _LOADERS[model.adapter](model, dtype, settings)
+    return ADAPTERS.find(model.adapter)(model, dtype, settings)
 
 
 def _load_fake(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
@@ -85,7 +83,8 @@ def _load_hf_vision_language(model: ModelRef, dtype: Dtype, settings: Settings) 
 
 
 Load = Callable[[ModelRef, Dtype, Settings], Adapter]
-_LOADERS: Mapping[str, Load] = MappingProxyType(
+ADAPTERS = Registry[Load](
+    "adapter",
     {
         "efficientnet": _load_efficientnet,
         "hf-vision": _load_hf_vision,
@@ -96,5 +95,6 @@ _LOADERS: Mapping[str, Load] = MappingProxyType(
         "label": _load_given,
         "numbers": _load_given,
         "fake": _load_fake,
-    }
+    },
+    lambda extension: extension.adapters,
 )
