@@ -170,7 +170,3 @@ def test_bfloat16_gives_nearly_the_same(name: str, load: Load, pictures: Picture
     exact, near = encode(adapter, inputs), encode(small, inputs)
     assert near.dtype == np.float32
     assert 0 < np.abs(near - exact).max() / np.abs(exact).max() < 0.05
-
-
-def test_pictures_are_prepared_by_pil_wherever_torchvision_is(name: str, load: Load) -> None:
-    assert type(load(name)._processor.image_processor).__name__.endswith("Pil")

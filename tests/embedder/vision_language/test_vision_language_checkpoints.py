@@ -61,6 +61,13 @@ def test_a_prompt_has_one_place_for_the_picture(
         load("llava-1.5-7b", **options)
 
 
+def test_paligemma_is_not_asked_for_float16() -> None:
+    """Its language model's states are too large for it."""
+    find_model("paligemma2-28b").check_dtype("bfloat16")
+    with pytest.raises(BadStudy, match="paligemma2-28b does not compute in float16"):
+        find_model("paligemma2-28b").check_dtype("float16")
+
+
 def test_a_pooling_is_one_of_texts(load: Load, save: Save) -> None:
     save("llava-1.5-7b")
     with pytest.raises(UnknownName, match="did you mean masked-mean"):
