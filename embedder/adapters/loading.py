@@ -51,21 +51,6 @@ def _load_hf_vision(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapte
     return load_hf_vision(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
-def _load_hf_text(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.hf_text import load_hf_text
-    from embedder.device import choose_device, find_dtype
-
-    return load_hf_text(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    from embedder.adapters.hf_text import load_text_wheel
-    from embedder.device import choose_device, find_dtype
-
-    return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
 def _load_hf_clip(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     folder = open_stand_in("model", model.checkpoint, model.revision, settings)
     from embedder.adapters.hf_clip import load_hf_clip
@@ -82,6 +67,29 @@ def _load_hf_vision_language(model: ModelRef, dtype: Dtype, settings: Settings) 
     return load_hf_vision_language(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_hf_text(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.hf_text import load_hf_text
+    from embedder.device import choose_device, find_dtype
+
+    return load_hf_text(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    from embedder.adapters.hf_text import load_text_wheel
+    from embedder.device import choose_device, find_dtype
+
+    return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_specformer(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.specformer import load_specformer
+    from embedder.device import choose_device, find_dtype
+
+    return load_specformer(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 Load = Callable[[ModelRef, Dtype, Settings], Adapter]
 ADAPTERS = Registry[Load](
     "adapter",
@@ -92,6 +100,7 @@ ADAPTERS = Registry[Load](
         "hf-vision-language": _load_hf_vision_language,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
+        "specformer": _load_specformer,
         "label": _load_given,
         "numbers": _load_given,
         "fake": _load_fake,
