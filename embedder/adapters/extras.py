@@ -8,16 +8,17 @@ from typing import Any
 from shared.errors import CheckpointUnavailable, one_line
 
 
-def import_extra(module: str, extra: str, constraints: str = "constraints.txt") -> Any:
-    """The module, which the optional extra of that name installs, at the releases of the file `constraints`.
+def import_extra(module: str, extra: str, constraints: str = "") -> Any:
+    """The module, which the optional extra of that name installs, at the releases of the file `constraints`, if it has one of its own.
 
     Raises CheckpointUnavailable, which says how to install it, where it cannot be imported.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        pinned = f" -c {constraints}" if constraints else ""
         raise CheckpointUnavailable(
             f"the package {module.partition('.')[0]}, which this model needs, cannot be imported: {one_line(error)}",
             f"what the extra {extra} installs",
-            f"pip install 'samesky[{extra}]' -c {constraints} where the embedder runs",
+            f"pip install 'samesky[{extra}]'{pinned} where the embedder runs",
         ) from error
