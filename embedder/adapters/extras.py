@@ -9,7 +9,7 @@ from shared.errors import CheckpointUnavailable, one_line
 
 
 def import_extra(module: str, extra: str, constraints: str = "") -> Any:
-    """The module, which the optional extra of that name installs, at the releases of the file `constraints`, if it has one of its own.
+    """The module, which the optional extra of that name installs. constraints: the file of its releases, if it has one.
 
     Raises CheckpointUnavailable, which says how to install it, where it cannot be imported.
     """
