@@ -66,6 +66,14 @@ def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapt
     return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_specformer(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.specformer import load_specformer
+    from embedder.device import choose_device, find_dtype
+
+    return load_specformer(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 Load = Callable[[ModelRef, Dtype, Settings], Adapter]
 ADAPTERS = Registry[Load](
     "adapter",
@@ -74,6 +82,7 @@ ADAPTERS = Registry[Load](
         "hf-vision": _load_hf_vision,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
+        "specformer": _load_specformer,
         "label": _load_given,
         "numbers": _load_given,
         "fake": _load_fake,
