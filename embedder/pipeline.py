@@ -68,10 +68,9 @@ def embed_part(
     """Embed the objects of one part in one pass, and store their vectors; the parts by layer.
 
     specs: the job whose step this is, and others that differ from it in the layer alone. What is stored already is
-    only returned. The others come along: with one whose block is not there, whose vectors are wrong, or that the store
-    does not take, it ends for that one, and its own step will say why. So they come along only while the first is to
-    be made, which this step answers for. Vectors of all layers are held until the rows are through: 40 layers of 128
-    objects and 1536 numbers take 30 MiB.
+    only returned. The others come along while the first is to be made, which is what this step answers for: one whose
+    block is not there, whose vectors are wrong, or that the store does not take is left out, and its own step will say
+    why. Vectors of all layers are held until the rows are through: of 40 layers, 128 objects and 1536 numbers, 30 MiB.
     batch: objects in one forward pass. on_rows: told, after each batch, how many rows of the part are done.
     before_store: asked when all is computed; what it raises keeps the part out of the store. Raises a BadInput
     naming what is wrong with an object, or with the rows the source gives; NotFinite or ZeroVector naming an

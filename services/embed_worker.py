@@ -39,7 +39,7 @@ app = make_worker_app(_settings, __name__)
 
 @app.task(name=EMBED_PART, bind=True)  # type: ignore[untyped-decorator]
 def embed_part(self: Any, message: dict[str, Any]) -> None:
-    """Make one part of an embedding, and of others that the same pass gives; with the last part of one, its manifest."""
+    """Make one part of an embedding, and of others that the same pass gives; with its last part, its manifest."""
     with edge():
         asked = parse_message(PartMessage, message)
         spec, index = asked.embedding, asked.part

@@ -99,7 +99,7 @@ MESSAGES: list[tuple[str, str, Callable[[Plain], Any], str]] = [
     ("parts of no rows", "embed_part", put("embedding.model.part_rows", 0), "embedding.model.part_rows: "),
     ("parts of fewer than no rows", "embed_part", put("embedding.model.part_rows", -1), "part_rows: "),
     ("an adapter that climbs", "embed_part", put("embedding.model.adapter", "os/system"), "embedding.model.adapter: "),
-    ("a source nobody has", "embed_part", put("embedding.dataset.source", "ftp"), "embedding.dataset.source: "),
+    ("a source that climbs", "embed_part", put("embedding.dataset.source", "../x"), "embedding.dataset.source: "),
     ("a revision that climbs", "embed_part", put("embedding.dataset.revision", "a/../b"), "dataset.revision: "),
     ("a score that is null", "score_pair", put("score", None), "score: "),
     ("no score", "score_pair", without("score"), "score: this field is needed"),

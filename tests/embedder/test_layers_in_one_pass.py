@@ -284,7 +284,8 @@ def test_parts_that_lose_all_their_objects_leave_every_layer_whole(
     flat = image(0, flux=np.full((5, 40, 40), 3.0))
     rows = [*[flat] * 5, *(image(seed) for seed in range(5)), *[flat] * 2]
     layers, store = at(specify(write_table(rows)), FAKE_LAYERS), MemoryStore()
-    shapes = [[(part.rows, part.dimension) for part in embed(layers, fake, store, index).values()] for index in range(3)]
+    made = [embed(layers, fake, store, index).values() for index in range(3)]
+    shapes = [[(part.rows, part.dimension) for part in parts] for parts in made]
     assert shapes == [[(0, 1)] * 3, [(5, 32)] * 3, [(0, 1)] * 3]
     for spec in layers:
         manifest = finish(spec, store)

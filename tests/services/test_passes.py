@@ -124,12 +124,10 @@ class Worker:
 
     def settle(self) -> int:
         """Do all there is to do, as the reconciler sees it; how many steps that were."""
-        steps = 0
-        for _ in range(100):
+        for steps in range(100):
             self._reconciler.look()
             if not self.do_next():
                 return steps
-            steps += 1
         pytest.fail("the work does not come to an end")
 
 

@@ -229,9 +229,7 @@ def test_crosskind_is_of_final_layers_only(cross: Plan) -> None:
 
 
 def test_crosskind_stays_within_its_dataset_and_pairs_no_label(make_spec: SpecMaker) -> None:
-    spectrum: dict[str, object] = {
-        "modality__name": "desi", "modality__kind": "spectrum", "modality__bands": (), "modality__recipe": "spectrum-v1",
-    }  # fmt: skip
+    spectrum: dict[str, object] = {"modality__name": "desi", "modality__kind": "spectrum", "modality__bands": ()}
     label: dict[str, object] = {"modality__kind": "label", "modality__column": "z", "modality__bands": ()}
     specs = [
         make_spec(dataset__name="one", **label),
