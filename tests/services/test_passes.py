@@ -282,6 +282,10 @@ class Failing(MemoryStore):
         self.before(key)
         super().put(key, data)
 
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        self.before(key)
+        return super().put_if_absent(key, data)
+
 
 class TestFailingStore:
     """What a worker does not live, or is not let, to store."""
@@ -330,6 +334,33 @@ class TestFailingStore:
             "block-01": (State.FAILED, "store-unavailable"),
             "final": DONE,
         }
+
+    def test_a_manifest_that_the_store_does_not_take_is_written_by_a_later_step(
+        self, accept: Accept, worker: Worker, studies: Studies, store: Failing
+    ) -> None:
+        study, refused = accept(), set[str]()
+
+        def refuse(key: str) -> None:
+            if "/block-01/" in key and keys.is_manifest(key) and key not in refused:
+                refused.add(key)
+                raise StoreUnavailable("no answer")
+
+        store.before = refuse
+        worker.settle()
+        assert len(refused) == 2  # that of each image once, by the step of another layer, which was done all the same
+        assert ends(studies, study) == dict.fromkeys(LAYERS, DONE)
+        assert list(store.keys(keys.ENDINGS)) == []
+
+
+def test_a_layer_that_cannot_be_finished_fails_no_other(
+    accept: Accept, worker: Worker, studies: Studies, store: MemoryStore
+) -> None:
+    study = accept()
+    for modality in ("far", "near"):
+        store.put(keys.manifest(by_layer(study, modality)["block-01"]), b"{half")
+    worker.settle()
+    assert ends(studies, study) == {"block-00": DONE, "block-01": (State.FAILED, "bad-record"), "final": DONE}
+    assert list(store.keys(keys.ENDINGS)) == []  # no step failed
 
 
 def queued(board: Board, study: Study) -> dict[str, list[str]]:
