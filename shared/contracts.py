@@ -240,6 +240,14 @@ class Study(Contract):
         """The study's id: the same request gives the same study."""
         return self.digest
 
+    @cached_property
+    def passes(self) -> tuple[tuple[EmbeddingSpec, ...], ...]:
+        """Its embeddings, with those together that differ in the layer alone: one pass over the objects gives them."""
+        together: dict[str, dict[str, EmbeddingSpec]] = {}
+        for spec in self.embeddings:
+            together.setdefault(spec.model_dump_json(exclude={"layer"}), {}).setdefault(spec.layer, spec)
+        return tuple(tuple(layers.values()) for layers in together.values())
+
     def scores(self) -> tuple[ScoreSpec, ...]:
         """The scores wanted, in the order of `pairs`."""
         return tuple(self.score(a, b) for a, b in self.pairs)
