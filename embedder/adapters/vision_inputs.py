@@ -5,7 +5,7 @@ Most models take a picture as it is. What some need besides is an option of thei
 * `frames: 16` shows the picture to a model of videos, as so many frames, all the same (V-JEPA 2, arXiv 2506.09985).
 * `masking: off` gives a masked autoencoder all patches, in their order, where by itself it would drop three quarters of
   them, others each time (MAE, arXiv 2111.06377).
-* `resize: float` resizes without rounding to whole grey levels, as DINOv3 was trained (arXiv 2508.10104).
+* `resize: float` resizes without rounding to whole grey levels, as the processor of DINOv3 does (arXiv 2508.10104).
 
 transformers 5.23 has the processors of V-JEPA 2 and DINOv3 on top of torchvision only. They are done here without it,
 by the numbers of the checkpoint's own file, so that a vector does not depend on what else is installed. Beside
