@@ -38,6 +38,8 @@ def load_checkpoint(
     revision = "main" if folder else model.revision
     try:
         with translate_hub_errors("model", model.checkpoint, model.revision):
+            # The processor first: it is small, so that its fault is known before gigabytes are read.
+            made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
             loaded, report = network.from_pretrained(
                 where,
                 revision=revision,
@@ -46,7 +48,6 @@ def load_checkpoint(
                 dtype=dtype,
                 output_loading_info=True,
             )
-            made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointUnavailable(

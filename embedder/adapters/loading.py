@@ -51,6 +51,22 @@ def _load_hf_vision(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapte
     return load_hf_vision(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_hf_clip(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.hf_clip import load_hf_clip
+    from embedder.device import choose_device, find_dtype
+
+    return load_hf_clip(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_hf_vision_language(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.hf_vision_language import load_hf_vision_language
+    from embedder.device import choose_device, find_dtype
+
+    return load_hf_vision_language(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 def _load_hf_text(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     folder = open_stand_in("model", model.checkpoint, model.revision, settings)
     from embedder.adapters.hf_text import load_hf_text
@@ -66,14 +82,25 @@ def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapt
     return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_specformer(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.specformer import load_specformer
+    from embedder.device import choose_device, find_dtype
+
+    return load_specformer(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 Load = Callable[[ModelRef, Dtype, Settings], Adapter]
 ADAPTERS = Registry[Load](
     "adapter",
     {
         "efficientnet": _load_efficientnet,
         "hf-vision": _load_hf_vision,
+        "hf-clip": _load_hf_clip,
+        "hf-vision-language": _load_hf_vision_language,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
+        "specformer": _load_specformer,
         "label": _load_given,
         "numbers": _load_given,
         "fake": _load_fake,

@@ -46,6 +46,14 @@ def model(name):
     adapter = load_adapter(ref, settings)
     (vectors,) = adapter.encode([adapter.prepare(np.zeros((96, 96, 3), np.uint8))], ["final"])
     return [ref.revision, vectors.shape[1]]
+def specformer():
+    ref = resolve_model(find_model("specformer-base"), settings)
+    adapter = load_adapter(ref, settings)
+    (vectors,) = adapter.encode([adapter.prepare(np.linspace(0, 1, 99, dtype=np.float32))], ["final"])
+    return [ref.revision, vectors.shape[1]]
+def other_file():
+    ref = resolve_model(find_model("specformer-base"), settings)
+    return load_adapter(ref.model_copy(update={"options": {"file": "other.ckpt"}}), settings).device
 def dataset():
     ref, (hsc, _) = resolve_dataset(DatasetRequest(name="jwst_hsc"), settings)
     samples = list(open_source(ref, settings).read(hsc, 9, 12))
@@ -53,6 +61,10 @@ def dataset():
     return [ref.revision, ref.rows, [sample.object_id for sample in samples], list(shown.values.shape)]
 for name in sys.argv[1:]:
     attempt(name, lambda: model(name))
+proposed = find_model("vit-mae-base").model_copy(update={"revision": find_model("vit-mae-huge").revision})
+attempt("proposed", lambda: resolve_model(proposed, settings).revision)
+attempt("specformer", specformer)
+attempt("other file", other_file)
 attempt("dataset", dataset)
 attempt("missing", lambda: resolve_model(find_model("dinov2-giant"), settings).revision)
 old = find_model("vit-base").model_copy(update={"revision": "0" * 40})
@@ -76,14 +88,23 @@ def run(script: str, *names: str, **environment: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def save_specformer(folder: Path, checkpoint: dict[str, Any]) -> None:
+    """Alone in its repository, without a config.json, as the published one is."""
+    import torch
+
+    folder.mkdir(parents=True)
+    torch.save(checkpoint, folder / "specformer.ckpt")
+
+
 @pytest.fixture
 def served(
     tmp_path: Path,
     write_table: Callable[..., Path],
     image: Callable[..., Any],
     save_vision_model: Callable[..., Path],
+    specformer_checkpoint: dict[str, Any],
 ) -> Iterator[str]:
-    """URL of a hub that serves a tiny model of every vision family and twelve galaxies under their public ids."""
+    """URL of a hub with twelve galaxies and tiny models, of every vision family and a Specformer, by public ids."""
     bands = ("f090w", "f277w", "f444w")
     folder = write_table(
         [image(seed) for seed in range(12)], jwst=[image(seed, bands, 32, 0.04) for seed in range(12)], files=3
@@ -93,6 +114,7 @@ def served(
     folder.rename(place)
     for name in TINY:
         save_vision_model(name, tmp_path / "served")
+    save_specformer(tmp_path / "served" / "models" / "polymathic-ai" / "specformer", specformer_checkpoint)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -122,6 +144,11 @@ def test_public_ids_are_resolved_read_and_loaded(served: str, tmp_path: Path) ->
     assert len(commit) == 40
     dimensions = {name: 64 if name == "hiera-tiny" else 24 for name in TINY}
     assert {name: said[name] for name in TINY} == {name: [commit, dimensions[name]] for name in TINY}
+    assert said["proposed"] == commit
+    assert said["specformer"] == [commit, 24]
+    assert said["other file"][0] == "checkpoint-unavailable"
+    assert "lacks a file: " in said["other file"][1]
+    assert "other.ckpt" in said["other file"][1]
     assert said["dataset"] == [commit, 12, ["9", "10", "11"], [96, 96, 3]]
     assert said["missing"][0] == "checkpoint-unavailable"
     assert "facebook/dinov2-with-registers-giant at revision main is not on the hub" in said["missing"][1]
@@ -130,6 +157,8 @@ def test_public_ids_are_resolved_read_and_loaded(served: str, tmp_path: Path) ->
 
     off_line = run(_STUDY, *TINY, HF_HUB_OFFLINE="1", HF_HOME=home)
     assert {name: off_line[name] for name in TINY} == {name: [commit, dimensions[name]] for name in TINY}
+    assert off_line["specformer"] == [commit, 24]
+    assert off_line["other file"][0] == "checkpoint-unavailable"
     assert off_line["dataset"][0] == "checkpoint-unavailable"
     assert "HF_HUB_OFFLINE is set" in off_line["dataset"][1]
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from embedder.catalogue.rows import DatasetRow
 from embedder.samples import Entry, Image, Observation, Sample, Source
-from embedder.sources.kinds import SourceKind
+from embedder.sources.kinds import SourceKind, pin_by_row
 from shared.contracts import DatasetRef
-from shared.errors import BadStudy
 from shared.modalities import Modality
-from shared.requests import DatasetRequest
 from shared.settings import Settings
 
 _SIDE, _SCALE = 96, 0.2  # pixels, arcsec per pixel
@@ -64,23 +61,10 @@ def blur(plane: Plane, sigma: float = 2.0) -> Plane:
     return blurred
 
 
-def pin(row: DatasetRow, request: DatasetRequest, modalities: Sequence[Modality], settings: Settings) -> DatasetRef:
-    """What a study asks for, pinned: this version of the drawing. Raises BadStudy."""
-    del modalities, settings
-    if request.revision not in (None, row.revision):
-        raise BadStudy(f"{row.name} has no revision {request.revision}", row.revision, "leave it out")
-    rows = request.limit or row.rows or 1
-    if row.most_rows is not None and rows > row.most_rows:
-        raise BadStudy(f"limit {rows} of {row.name}", f"at most {row.most_rows}", "set a smaller limit")
-    return DatasetRef(
-        name=row.name, revision=row.revision, source=row.source, location="", rows=rows, simulated=row.simulated
-    )
-
-
 def open_spirals(dataset: DatasetRef, settings: Settings) -> Source:
     """The galaxies that were pinned."""
     del settings
     return Spirals(dataset.rows)
 
 
-SPIRALS = SourceKind(pin, open_spirals)
+SPIRALS = SourceKind(pin_by_row, open_spirals)
