@@ -55,12 +55,16 @@ def load_checkpoint(
             "config.json, its processor's or tokenizer's files, and weights in safetensors",
             "choose a revision that has them",
         ) from error
-    _refuse_gaps(model, report)
+    refuse_gaps(model, report)
     return Checkpoint(loaded, made)
 
 
-def _refuse_gaps(model: ModelRef, report: Mapping[str, Any]) -> None:
-    """transformers fills what a checkpoint lacks with random numbers, and only warns."""
+def refuse_gaps(model: ModelRef, report: Mapping[str, Any]) -> None:
+    """Raise CheckpointUnavailable for what a checkpoint lacks.
+
+    The libraries fill it with random numbers, and only warn. report: the `output_loading_info` of transformers, or of
+    diffusers.
+    """
     missing = [key for key in report["missing_keys"] if not key.startswith(_NOT_NEEDED)]
     unfit = [str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"]]
     if missing or unfit:

@@ -82,6 +82,22 @@ def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapt
     return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_diffusion(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.diffusion import load_diffusion
+    from embedder.device import choose_device, find_dtype
+
+    return load_diffusion(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_chronos(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.chronos import load_chronos
+    from embedder.device import choose_device, find_dtype
+
+    return load_chronos(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 def _load_specformer(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     folder = open_stand_in("model", model.checkpoint, model.revision, settings)
     from embedder.adapters.specformer import load_specformer
@@ -100,6 +116,8 @@ ADAPTERS = Registry[Load](
         "hf-vision-language": _load_hf_vision_language,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
+        "diffusion": _load_diffusion,
+        "chronos": _load_chronos,
         "specformer": _load_specformer,
         "label": _load_given,
         "numbers": _load_given,

