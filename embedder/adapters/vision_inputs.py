@@ -9,8 +9,8 @@ Most models take a picture as it is. What some need besides is an option of thei
 
 transformers 5.23 has the processors of V-JEPA 2 and DINOv3 on top of torchvision only. They are done here without it,
 by the numbers of the checkpoint's own file, so that a vector does not depend on what else is installed. Beside
-torchvision 0.28, DINOv3's pixels are the same to 1e-6, V-JEPA 2's but for a few that Pillow rounds to the next grey
-level.
+torchvision 0.28, DINOv3's pixels are the same, V-JEPA 2's but for fewer than one in a hundred, which Pillow rounds to
+the next grey level.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 from embedder.adapters.base import Adapter
 from embedder.adapters.loading import load_adapter
@@ -158,6 +159,16 @@ def test_the_same_picture_twice_gives_the_same_vector(
             seen[-1] += adapter.encode(given, ["final"])
     np.testing.assert_array_equal(*seen[0])
     assert np.abs(seen[1][0] - seen[1][1]).max() > 1e-3  # as it would be with masking
+
+
+def test_a_decoder_that_is_not_needed_is_left_out_in_silence(
+    settings: Settings, save_vision_model: SaveModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = save_vision_model("vit-mae-base")
+    assert any(name.startswith("decoder.") for name in load_file(folder / "model.safetensors"))
+    adapter = load("vit-mae-base", settings)
+    assert not any("decoder" in name for name, _ in adapter._network.named_parameters())  # type: ignore[attr-defined]
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("frames", [2, 16])

@@ -41,7 +41,7 @@ _DINOV3 = Family(
     title="DINOv3 {size}, LVD-1689M",
     adapter="hf-vision",
     pooling="cls",
-    licence="DINOv3 License",
+    licence="DINOv3 License; gated",
     options={"resize": "float"},
 )
 _VJEPA2 = Family(
