@@ -103,7 +103,7 @@ ROWS = (
         Size("vit7b16", "facebook/dinov3-vit7b16-pretrain-lvd1689m", 6716, 16, 40),
     ),
     *_VJEPA2.rows(
-        Size("large", "facebook/vjepa2-vitl-fpc64-256", 300, 32, 24),
+        Size("large", "facebook/vjepa2-vitl-fpc64-256", 300, 16, 24),
         Size("huge", "facebook/vjepa2-vith-fpc64-256", 600, 16, 32),
     ),
     *_VJEPA2_GIANT.rows(Size("giant", "facebook/vjepa2-vitg-fpc64-256", 1000, 8, 40)),
