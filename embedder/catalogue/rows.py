@@ -21,8 +21,16 @@ FINAL, ALL = "final", "all"
 
 
 def block_of(layer: str) -> int | None:
-    """The number of the block after which `layer` is taken, from 0; None for the model's own output."""
-    return None if layer == FINAL else int(layer.removeprefix("block-"))
+    """The number of the block after which `layer` is taken, from 0; None for the model's own output.
+
+    Raises UnknownName for what names no layer.
+    """
+    if layer == FINAL:
+        return None
+    number = layer.removeprefix("block-")
+    if number == layer or not number.isdecimal():
+        raise UnknownName(f"there is no layer {layer!r}", "block-00 and so on, or final")
+    return int(number)
 
 
 class ModelRow(Contract):
