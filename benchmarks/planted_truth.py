@@ -80,10 +80,12 @@ def add_noise(survey: Survey, images: Iterable[Floats], noise: float, *, seed: i
 def embed(survey: Survey, samples: Iterable[Sample], adapter: Adapter) -> Vectors:
     """The vectors a model makes of what the survey's modality shows it."""
     modality = next(one for one in find_dataset("mocksky").modalities if one.name == survey.name)
-    shown, ids, matrices = iter(prepare_objects(samples, modality, adapter, Counter(), Counter())), [], []
+    shown = iter(prepare_objects(samples, modality, adapter, Counter(), Counter()))
+    ids: list[str] = []
+    matrices: list[Floats] = []
     while group := list(islice(shown, _BATCH)):
         ids += [object_id for object_id, _ in group]
-        matrices.append(adapter.encode([prepared for _, prepared in group]))
+        matrices += adapter.encode([prepared for _, prepared in group], ["final"])
     return Vectors(tuple(ids), np.concatenate(matrices))
 
 

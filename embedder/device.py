@@ -5,10 +5,17 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 
+from shared.contracts import Dtype
 from shared.errors import BadSetting
+
+_DTYPES: Mapping[Dtype, torch.dtype] = MappingProxyType(
+    {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+)
 
 
 def choose_device(name: str, threads: int) -> torch.device:
@@ -34,6 +41,11 @@ def choose_device(name: str, threads: int) -> torch.device:
     if device.type == "cpu":
         _keep_freed_memory()
     return device
+
+
+def find_dtype(name: Dtype) -> torch.dtype:
+    """The torch type of that name."""
+    return _DTYPES[name]
 
 
 def _keep_freed_memory() -> None:

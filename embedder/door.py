@@ -5,12 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embedder.framing import cut_patch
-from embedder.recipes import Prepared, find_recipe
+from embedder.recipes import Prepared, check_recipe, find_recipe
 from embedder.samples import Image
 from embedder.sources.parquet import ParquetSource
-from shared.contracts import DatasetRef, Modality
+from embedder.sources.tables import find_files
+from shared.contracts import DatasetRef
 from shared.errors import BadName, BadTable, DuplicateObjectIds, EmptyDataset
+from shared.modalities import Modality
 from shared.names import check_object_id
+from shared.requests import DatasetRequest
+from shared.settings import Settings
+
+
+def refer(
+    request: DatasetRequest, source: str, location: str, revision: str, id_column: str | None = None
+) -> DatasetRef:
+    """The dataset as asked for, before its rows are counted. id_column: where the request names none."""
+    return DatasetRef(
+        name=request.name,
+        revision=revision,
+        source=source,
+        location=location,
+        split=request.split,
+        id_column=request.id_column or id_column,
+        rows=request.limit or 1,
+    )
+
+
+def look_at(dataset: DatasetRef, modalities: Sequence[Modality], limit: int | None, settings: Settings) -> DatasetRef:
+    """The dataset with its rows counted. Raises what `check_table`, `check_recipe` and finding its files raise."""
+    for modality in modalities:
+        check_recipe(modality)
+    table = ParquetSource(find_files(dataset, settings), dataset.id_column)
+    return dataset.model_copy(update={"rows": check_table(table, modalities, limit, dataset)})
 
 
 def check_table(table: ParquetSource, modalities: Sequence[Modality], limit: int | None, dataset: DatasetRef) -> int:

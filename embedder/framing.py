@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from embedder.samples import Image
-from shared.contracts import Modality
 from shared.errors import BadInput, MissingBand
+from shared.modalities import Modality
 
 SIDE = 96
 # A field is a whole number of pixels when it is within this much of one: scales are stored as float32.

@@ -5,18 +5,21 @@ Read this file from top to bottom. Everything it needs is handed in, so it knows
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
 import numpy as np
 
 from embedder.adapters.base import Adapter, ModelInput
+from embedder.catalogue.rows import block_of
 from embedder.recipes import Dropped, find_recipe
 from embedder.samples import Floats, Sample, Source
-from shared.contracts import EmbeddingSpec, Modality
+from shared.contracts import EmbeddingSpec
 from shared.embeddings import (
     commit_manifest,
     discard_damaged,
@@ -27,11 +30,13 @@ from shared.embeddings import (
     store_part,
 )
 from shared.errors import AlteredPart, BadTable, MissingPart, NotFinite, ZeroVector
+from shared.modalities import Modality
 from shared.outcomes import Attempt, Manifest, Part
 from shared.packages import package_versions
 from shared.store import ObjectStore
 from shared.vectors import Vectors
 
+_log = logging.getLogger(__name__)
 OnRows = Callable[[int], None]
 PACKAGES = (
     "astropy", "datasets", "efficientnet-lite-pytorch", "huggingface-hub", "kcorrect", "numpy", "pillow", "pyarrow",
@@ -41,7 +46,7 @@ _CHANGED = "the data may have changed while they were read: submit the study aga
 
 
 def embed_part(
-    spec: EmbeddingSpec,
+    specs: Sequence[EmbeddingSpec],
     index: int,
     *,
     source: Source,
@@ -51,50 +56,92 @@ def embed_part(
     batch: int,
     on_rows: OnRows,
     before_store: Callable[[], None] = lambda: None,
-) -> Part:
-    """Embed the objects of one part, and store their vectors; a part that is already stored is only returned.
+) -> dict[str, Part]:
+    """Embed the objects of one part in one pass, and store their vectors; the parts by layer.
 
+    specs: one job, and others of it that differ in the layer alone. What is stored already is only returned, and a
+    layer other than the first is left out when something is wrong with its vectors: that is for its own step to say.
     batch: objects in one forward pass. on_rows: told, after each batch, how many rows of the part are done.
     before_store: asked when all is computed; what it raises keeps the part out of the store. Raises a BadInput
     naming what is wrong with an object, or with the rows the source gives; NotFinite or ZeroVector naming an
-    object; or a Retryable.
+    object; CheckpointUnavailable for a block that is not there; or a Retryable.
     """
-    stored = read_receipt(store, spec, index)
-    if stored is not None:
-        return stored
+    parts = {spec.layer: stored for spec in specs if (stored := read_receipt(store, spec, index))}
+    wanted = [spec for spec in specs if spec.layer not in parts]
+    if not wanted:
+        return parts
     began = time.perf_counter()
-    start, stop = spec.part_range(index)
-    dropped: Counter[str] = Counter()
-    repaired: Counter[str] = Counter()
-    object_ids: list[str] = []
-    matrices: list[Floats] = [np.empty((0, adapter.dimension), np.float32)]
-    samples = source.read(spec.modality, start, stop)
+    made = _Made({spec.layer: [] for spec in _there(wanted, adapter)})
+    start, stop = wanted[0].part_range(index)
+    samples = source.read(wanted[0].modality, start, stop)
     expected = start
     while group := list(islice(samples, batch)):
-        expected = check_rows(group, expected, spec)
-        prepared = list(prepare_objects(group, spec.modality, adapter, dropped, repaired))
-        if prepared:
-            ids, inputs = zip(*prepared, strict=True)
-            matrices.append(check_vectors(ids, adapter.encode(inputs), spec))
-            object_ids += ids
+        expected = check_rows(group, expected, wanted[0])
+        made.add(prepare_objects(group, wanted[0].modality, adapter, made.dropped, made.repaired), adapter, wanted)
         on_rows(group[-1].row + 1 - start)
     if expected != stop:
-        raise BadTable(f"{spec.label}: the source ended before row {expected}", f"rows up to {stop}", _CHANGED)
+        raise BadTable(f"{wanted[0].label}: the source ended before row {expected}", f"rows up to {stop}", _CHANGED)
     before_store()
-    vectors = Vectors(tuple(object_ids), np.concatenate(matrices))
-    return store_part(
-        store,
-        spec,
-        attempt,
-        index,
-        vectors,
-        dropped=dropped,
-        repaired=repaired,
-        seconds=time.perf_counter() - began,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        device=adapter.device,
-        packages=package_versions(*PACKAGES),
-    )
+    seconds = (time.perf_counter() - began) / len(made.matrices)
+    for spec in wanted:
+        if spec.layer in made.matrices:
+            parts[spec.layer] = store_part(
+                store,
+                spec,
+                attempt,
+                index,
+                made.vectors(spec.layer),
+                dropped=made.dropped,
+                repaired=made.repaired,
+                seconds=seconds,
+                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                device=adapter.device,
+                packages=package_versions(*PACKAGES),
+            )
+    return parts
+
+
+def _there(wanted: Sequence[EmbeddingSpec], adapter: Adapter) -> Iterator[EmbeddingSpec]:
+    """The first, and of the others those whose layer the checkpoint has."""
+    for spec in wanted:
+        block = block_of(spec.layer)
+        if spec is wanted[0] or block is None or block < adapter.blocks:
+            yield spec
+
+
+@dataclass(slots=True)
+class _Made:
+    """What is made of one part. matrices: vectors of each layer, batch by batch."""
+
+    matrices: dict[str, list[Floats]]
+    object_ids: list[str] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
+
+    def add(
+        self, prepared: Iterable[tuple[str, ModelInput]], adapter: Adapter, wanted: Sequence[EmbeddingSpec]
+    ) -> None:
+        """Encode a batch, unless none of it can be shown; what is wrong with another layer than the first ends that."""
+        given = list(prepared)
+        if not given:
+            return
+        ids, inputs = zip(*given, strict=True)
+        going = [spec for spec in wanted if spec.layer in self.matrices]
+        for spec, matrix in zip(going, adapter.encode(inputs, [spec.layer for spec in going]), strict=True):
+            try:
+                self.matrices[spec.layer].append(check_vectors(ids, matrix, spec))
+            except (NotFinite, ZeroVector) as error:
+                if spec is going[0]:
+                    raise
+                _log.warning("left to its own step: %s", error)
+                del self.matrices[spec.layer]
+        self.object_ids += ids
+
+    def vectors(self, layer: str) -> Vectors:
+        """All vectors of one layer; of none, the length is unknown, and 1 stands for it."""
+        matrices = self.matrices[layer]
+        matrix = np.concatenate(matrices) if matrices else np.empty((0, 1), np.float32)
+        return Vectors(tuple(self.object_ids), matrix)
 
 
 def finish(

@@ -24,8 +24,8 @@ import numpy.typing as npt
 
 from embedder.framing import cut_patch, zoom_patch
 from embedder.samples import Entry, Image, Observation, Spectrum, Value
-from shared.contracts import Kind, Modality
 from shared.errors import BadStudy, UnknownName
+from shared.modalities import Kind, Modality
 
 Numbers = npt.NDArray[np.float64]
 Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | str
@@ -53,8 +53,8 @@ _DIGITS = 4  # significant ones, of a number in a sentence
 class Prepared:
     """What a model is shown of one object.
 
-    values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a text; or a label,
-    `(1,) float32`.
+    values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a text; numbers,
+    `(column,) float32`; or a label, `(1,) float32`.
     repaired: how many values were mended, by kind.
     """
 
@@ -178,6 +178,20 @@ def tell_entry(observation: Observation, modality: Modality) -> Prepared | Dropp
     return Prepared(f"{', '.join(told)}.", {"unknown-values": unknown} if unknown else {})
 
 
+def give_numbers(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`numbers-v1`: each column of a catalogue as (x - centre)/scale, `(column,) float32`, in the modality's order.
+
+    Centre and scale stand in the modality, so an object's numbers are its own. An object is dropped as `unknown-number`
+    when one of them is unknown or infinite: there is no number that says so.
+    """
+    values = _as_entry(observation).values
+    numbers = np.array([_as_number(values[column.name]) for column in modality.columns])
+    given = (numbers - [column.centre for column in modality.columns]) / [column.scale for column in modality.columns]
+    with np.errstate(over="ignore"):
+        narrow = given.astype(np.float32)
+    return Prepared(narrow) if np.isfinite(narrow).all() else Dropped("unknown-number")
+
+
 def read_label(observation: Observation, modality: Modality) -> Prepared | Dropped:
     """`label-v1`: the value itself, in single precision; of a word, its place among the classes, from 0.
 
@@ -190,6 +204,10 @@ def read_label(observation: Observation, modality: Modality) -> Prepared | Dropp
     with np.errstate(over="ignore"):
         label = np.array([number], np.float32)
     return Prepared(label) if np.isfinite(label).all() else Dropped("infinite-label")
+
+
+def _as_number(value: Value) -> float:
+    return np.nan if value is None or isinstance(value, str) else float(value)
 
 
 def _tell(value: Value) -> str:
@@ -247,6 +265,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe("arcsinh-image-v1", "image", show_by_image),
             Recipe("spectrum-v1", "spectrum", show_spectrum),
             Recipe("sentence-v1", "text", tell_entry),
+            Recipe("numbers-v1", "numbers", give_numbers),
             Recipe("label-v1", "label", read_label),
         )
     }

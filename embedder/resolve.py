@@ -6,7 +6,6 @@ dataset is said before any work is queued.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +14,12 @@ from pydantic import ValidationError
 from embedder.catalogue.datasets import find_dataset
 from embedder.catalogue.rows import DatasetRow, ModelRow
 from embedder.contents import hash_folder
-from embedder.door import check_table
+from embedder.door import look_at, refer
 from embedder.hub import resolve_revision
-from embedder.recipes import check_recipe
-from embedder.sources.opening import find_files
-from embedder.sources.parquet import ParquetSource
-from shared.contracts import DatasetRef, Modality, ModelRef, SourceKind
+from embedder.sources.kinds import find_source_kind
+from shared.contracts import DatasetRef, ModelRef
 from shared.errors import BadInput, BadStudy, UnknownName
+from shared.modalities import Modality
 from shared.requests import DatasetRequest, LabelRequest, ModalityRequest
 from shared.settings import Settings
 
@@ -44,6 +42,7 @@ def resolve_model(row: ModelRow, settings: Settings) -> ModelRef:
         takes=row.takes,
         parameters=row.parameters,
         part_rows=row.part_rows,
+        options=row.options,
     )
 
 
@@ -60,66 +59,16 @@ def resolve_dataset(
         revision = hash_folder(folder)
         _refuse_other_revision(request, revision)
         own = _define(request, labels=labels)
-        return _look(_refer(request, "parquet", str(folder), revision), own, request.limit, settings)
+        return look_at(refer(request, "parquet", str(folder), revision), own, request.limit, settings), own
     if request.hub is not None:
         revision = resolve_revision("dataset", request.hub, request.revision or "main", settings)
         own = _define(request, labels=labels)
-        return _look(_refer(request, "hub", request.hub, revision), own, request.limit, settings)
+        return look_at(refer(request, "hub", request.hub, revision), own, request.limit, settings), own
     row = find_dataset(request.name)
     modalities = _choose(row, "modality", row.modalities, tuple(request.modalities))
     if labels:
         modalities += _choose(row, "label", row.label_modalities(), tuple(request.labels))
-    if row.source == "mocksky":
-        return _resolve_simulation(row, request), modalities
-    revision = resolve_revision("dataset", row.location, request.revision or row.revision, settings)
-    filled = request.model_copy(update={"id_column": request.id_column or row.id_column})
-    return _look(_refer(filled, row.source, row.location, revision), modalities, request.limit, settings)
-
-
-def _refer(request: DatasetRequest, source: SourceKind, location: str, revision: str) -> DatasetRef:
-    """The dataset before its rows were counted."""
-    return DatasetRef(
-        name=request.name,
-        revision=revision,
-        source=source,
-        location=location,
-        split=request.split,
-        id_column=request.id_column,
-        rows=request.limit or 1,
-    )
-
-
-def _look(
-    dataset: DatasetRef, modalities: tuple[Modality, ...], limit: int | None, settings: Settings
-) -> tuple[DatasetRef, tuple[Modality, ...]]:
-    for modality in modalities:
-        check_recipe(modality)
-    table = ParquetSource(find_files(dataset, settings), dataset.id_column)
-    rows = check_table(table, modalities, limit, dataset)
-    return dataset.model_copy(update={"rows": rows}), modalities
-
-
-def _resolve_simulation(row: DatasetRow, request: DatasetRequest) -> DatasetRef:
-    known = re.fullmatch(rf"(?:{re.escape(row.revision)}-)?seed(\d{{1,9}})", request.revision or "seed0")
-    if known is None:
-        raise BadStudy(
-            f"{row.name} has no revision {request.revision}",
-            "`seed` and a whole number, such as seed7",
-            f"the simulation is at version {row.revision}",
-        )
-    if request.split != row.split:
-        raise BadStudy(f"{row.name} has no split {request.split}", row.split, "a simulation is not split: leave it out")
-    rows = request.limit or row.rows or 1
-    if row.most_rows is not None and rows > row.most_rows:
-        raise BadStudy(f"limit {rows} of {row.name}", f"at most {row.most_rows}", "set a smaller limit")
-    return DatasetRef(
-        name=row.name,
-        revision=f"{row.revision}-seed{int(known[1])}",
-        source=row.source,
-        location=str(int(known[1])),
-        rows=rows,
-        simulated=row.simulated,
-    )
+    return find_source_kind(row.source).pin(row, request, modalities, settings), modalities
 
 
 def _allow_folder(name: str, settings: Settings) -> Path:

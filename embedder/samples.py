@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from shared.contracts import Modality
+from shared.modalities import Modality
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -61,7 +61,7 @@ Observation = Image | Spectrum | Entry
 
 
 def entry_columns(modality: Modality) -> dict[str, tuple[float | str, ...]]:
-    """The columns that a text or a label is made of, each with what stands for an unknown value in it."""
+    """The columns that a text, numbers or a label is made of, each with what stands for an unknown value in it."""
     if modality.kind == "label":
         return {modality.column: modality.missing}
     return {column.name: column.missing for column in modality.columns}

@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from scorer.records import read_score
 from scorer.surroundings import Surroundings
-from shared.contracts import Contract, EmbeddingSpec, ScoreSpec, Study
+from shared.contract import Contract
+from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.embeddings import read_manifest
 from shared.errors import Corrupt
 from shared.names import Digest

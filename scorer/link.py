@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scorer.ranks import kendall, mid_ranks, spearman
-from shared.contracts import Contract, EmbeddingSpec
+from shared.contract import Contract
+from shared.contracts import EmbeddingSpec
 from shared.errors import BadInput
 from shared.outcomes import MetricResult, ScoreRecord
 

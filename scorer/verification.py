@@ -21,7 +21,8 @@ from scorer.score_checks import (
 )
 from shared import keys
 from shared.archive import ArchiveIndex, Entry, part_keys, read_index, read_study, record_keys
-from shared.contracts import Contract, Study
+from shared.contract import Contract
+from shared.contracts import Study
 from shared.embeddings import load_vectors, read_manifest_with_hash
 from shared.errors import BadArchive, Permanent, one_line
 from shared.records import read_bytes, sha256_of

@@ -20,7 +20,7 @@ from services.messages import PartMessage, parse_message
 from services.steps import StepWork
 from services.worker import make_worker_app, run_worker
 from shared import keys
-from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef
+from shared.contracts import DatasetRef, Dtype, EmbeddingSpec, ModelRef
 from shared.embeddings import read_manifest
 from shared.errors import BrokerUnavailable
 from shared.outcomes import Attempt
@@ -56,7 +56,7 @@ def embed_part(self: Any, message: dict[str, Any]) -> None:
 
 def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) -> None:
     from embedder import pipeline
-    from embedder.sources.opening import check_unchanged
+    from embedder.sources.tables import check_unchanged
 
     board, store, meters = _bench.board, _bench.store, _bench.meters
     start, stop = spec.part_range(index)
@@ -65,17 +65,18 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) 
         lease.check()
         check_unchanged(spec.dataset)
 
-    part = pipeline.embed_part(
-        spec,
+    parts = pipeline.embed_part(
+        [spec],
         index,
         source=_source(spec.dataset),
-        adapter=_adapter(spec.model).at(spec.layer),
+        adapter=_adapter(spec.model, spec.dtype),
         store=store,
         attempt=attempt,
         batch=_settings.batch,
         on_rows=lambda rows: _report(board, spec.digest, index, rows),
         before_store=before_store,
     )
+    part = parts[spec.layer]
     _report(board, spec.digest, index, stop - start)
     if part.token == attempt.token:  # else it was stored before, and only the manifest was missing
         meters.count("samesky_rows_total", part.rows)
@@ -103,15 +104,15 @@ def _report(board: Board, embedding: str, index: int, rows: int) -> None:
 
 
 @lru_cache(maxsize=1)
-def _adapter(model: ModelRef) -> Adapter:
+def _adapter(model: ModelRef, dtype: Dtype) -> Adapter:
     from embedder.adapters.loading import load_adapter
 
-    return load_adapter(model, _settings)
+    return load_adapter(model, _settings, dtype)
 
 
 @lru_cache(maxsize=4)
 def _source(dataset: DatasetRef) -> Source:
-    from embedder.sources.opening import open_source
+    from embedder.sources.kinds import open_source
 
     return open_source(dataset, _settings)
 

@@ -11,7 +11,8 @@ from typing import Self, TypeVar
 from pydantic import Field, model_validator
 
 from services.field_errors import InvalidFields, validate
-from shared.contracts import Contract, EmbeddingSpec, ScoreSpec
+from shared.contract import Contract
+from shared.contracts import EmbeddingSpec, ScoreSpec
 from shared.errors import BadInput
 from shared.names import Digest
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from embedder.contents import hash_folder
-from embedder.sources.opening import open_source
+from embedder.sources.kinds import open_source
 from scorer.agreement import StudyAgreement, compare_studies
 from scorer.metrics import find_metric, find_probe
 from services.cli.tables import reasons
@@ -20,7 +20,8 @@ from services.client import Client
 from services.local import running
 from shared import keys
 from shared.archive import read_index, read_study
-from shared.contracts import Contract, DatasetRef, Study
+from shared.contract import Contract
+from shared.contracts import DatasetRef, Study
 from shared.errors import BadInput, BadRecord
 from shared.names import Digest
 from shared.records import parse_record

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scorer.records import read_nulls, read_objects
 from shared import keys
-from shared.contracts import Contract
+from shared.contract import Contract
 from shared.errors import BadRecord
 from shared.outcomes import Manifest, ScoreRecord
 from shared.records import read_record

@@ -70,6 +70,8 @@ class Studies:
         probes = "probes" in request.pairs
         versions = metric_versions(request.scoring, probes=probes)
         rows = [find_model(name) for name in request.models]
+        for row in rows:
+            row.check_dtype(request.dtype)
         datasets = [resolve_dataset(dataset, self._settings, labels=probes) for dataset in request.datasets]
         models = [resolve_model(row, self._settings) for row in (*rows, *([label_model()] if probes else ()))]
         for asked, (_, modalities) in zip(request.datasets, datasets, strict=True):
@@ -84,6 +86,7 @@ class Studies:
             created_at=_now(),
             metric_versions=versions,
             layers={row.name: row.choose_layers(request.layers) for row in rows},
+            dtype=request.dtype,
         )
         created = self._store.put_if_absent(keys.study(study.id), study.to_json())
         if not created:

@@ -19,7 +19,8 @@ from pydantic_core import PydanticKnownError
 from scorer.trends.rungs import name_group
 from services.field_errors import InvalidFields, validate
 from services.text_file import read_text
-from shared.contracts import Contract, PairKind
+from shared.contract import Contract
+from shared.contracts import PairKind
 from shared.errors import BadTable, MissingColumn, UnknownName, one_line
 from shared.trends import Label, Parameters, Rung, Score
 

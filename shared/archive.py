@@ -13,7 +13,8 @@ from zlib import crc32
 from pydantic import Field
 
 from shared import keys
-from shared.contracts import Contract, EmbeddingSpec, Study
+from shared.contract import Contract
+from shared.contracts import EmbeddingSpec, Study
 from shared.errors import BadArchive, BadRecord
 from shared.names import Digest, Sha256
 from shared.outcomes import Manifest

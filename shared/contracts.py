@@ -1,4 +1,4 @@
-"""The specifications both services sign: frozen, versioned, validated, and digested from their content.
+"""The specifications both services sign: of datasets, models, embeddings, pairs, scores and studies.
 
 Imports pydantic only. A specification's digest covers its identity: what would change the vectors or
 the numbers. Where the bytes happen to lie (`DatasetRef.location`) and hints for scheduling do not.
@@ -6,142 +6,25 @@ the numbers. Where the bytes happen to lie (`DatasetRef.location`) and hints for
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from shared.names import Name, Printable, Revision
+from shared.contract import Contract, Nested
+from shared.modalities import Kind, Modality
+from shared.names import Name, Revision
 
-Kind = Literal["image", "spectrum", "text", "label"]
-SourceKind = Literal["parquet", "hub", "mocksky"]
-Pooling = Literal["cls", "mean", "patch-mean", "spatial-mean", "masked-mean", "last-token", "value"]
-PairPolicy = Literal["crossmodal", "intramodal", "all", "probes"]
-PairKind = Literal["crossmodal", "intramodal", "other", "probe"]
-
-
-class Contract(BaseModel):
-    """A frozen value that refuses unknown fields and knows its own digest."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset()
-    LATER: ClassVar[frozenset[str]] = frozenset()
-    """Fields that came after digests were first stored: at their default they are left out, and no digest changes."""
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields changed, its own digest, and nothing kept that was made of the old ones."""
-        copy = super().model_copy(update=update, deep=deep)
-        for kept in vars(copy).keys() - type(self).model_fields.keys():
-            vars(copy).pop(kept)
-        return copy
-
-    def canonical(self) -> str:
-        """The identity, which is the fields that decide the content, as JSON: ASCII, names in order, no spaces."""
-        values = {name: getattr(self, name) for name in type(self).model_fields if name not in self.NOT_IDENTITY}
-        defaults = {name: type(self).model_fields[name].default for name in self.LATER}
-        return _canonical({name: value for name, value in values.items() if defaults.get(name, _NEVER) != value})
-
-    @cached_property
-    def digest(self) -> str:
-        """128 bits of the SHA-256 of the identity's canonical JSON, as 32 hexadecimal digits."""
-        return hashlib.sha256(self.canonical().encode()).hexdigest()[:32]
-
-    def to_json(self) -> bytes:
-        """The whole record as UTF-8 JSON; the same value always gives the same bytes."""
-        return self.model_dump_json(indent=1).encode()
-
-
-class Nested(Contract):
-    """A contract that stands in many others, whose digests need its canonical JSON again: it is kept."""
-
-    def canonical(self) -> str:
-        """See `Contract.canonical`."""
-        return self.kept_canonical
-
-    @cached_property
-    def kept_canonical(self) -> str:
-        """What `canonical` gives."""
-        return super().canonical()
-
-
-_NEVER = object()  # no field's value
-
-
-def _canonical(value: Any) -> str:
-    if isinstance(value, Contract):
-        return value.canonical()
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(key)}:{_canonical(value[key])}" for key in sorted(value)) + "}"
-    if isinstance(value, tuple | list):
-        return "[" + ",".join(map(_canonical, value)) + "]"
-    return json.dumps(value)
-
-
-class CatalogueColumn(Contract):
-    """A column of numbers or words that is told in a sentence.
-
-    title: what it is called there; empty: its name. missing: what stands for an unknown one, such as -99 or `n/a`.
-    """
-
-    name: Printable = Field(min_length=1, max_length=128)
-    title: Printable = Field(default="", max_length=128)
-    unit: Printable = Field(default="", max_length=64)
-    missing: tuple[float | str, ...] = Field(default=(), max_length=10)
-
-
-class Modality(Contract):
-    """One way of seeing the objects of a dataset, and how it becomes model input.
-
-    kind: `image`, `spectrum`; `text`, columns of a catalogue told in one sentence; `label`, one known property of the
-    objects, which is held against embeddings and is none itself. column: where it stands; none for a text.
-    columns: of a text. unit: of a label, as astropy writes it. classes: the words a label may be; none: it is a number.
-    missing: what stands for an unknown label, such as -99 or `n/a`.
-    bands: the bands shown, blue to red: three, or one shown as grey; none but for an image.
-    field_arcsec: angular size of the centre patch that is shown; None shows the whole image.
-    scale_arcsec: arcsec per pixel, used only where the table carries no `scale`.
-    """
-
-    LATER = frozenset({"columns", "unit", "classes", "missing"})
-
-    name: Name
-    kind: Kind
-    column: str = Field(default="", max_length=128)
-    recipe: Name
-    bands: tuple[str, ...] = ()
-    field_arcsec: float | None = Field(default=None, gt=0)
-    scale_arcsec: float | None = Field(default=None, gt=0)
-    columns: tuple[CatalogueColumn, ...] = Field(default=(), max_length=100)
-    unit: Printable = Field(default="", max_length=64)
-    classes: tuple[Printable, ...] = Field(default=(), max_length=100)
-    missing: tuple[float | str, ...] = Field(default=(), max_length=10)
-
-    @model_validator(mode="after")
-    def _fields_fit_kind(self) -> Self:
-        if self.kind == "text" and (self.column or not self.columns):
-            raise ValueError("a text is made of `columns`, at least one, and has no `column`")
-        if self.kind != "text" and (self.columns or not self.column):
-            raise ValueError(f"{self.kind} data stand in one `column`")
-        if len({column.name for column in self.columns}) != len(self.columns):
-            raise ValueError("`columns` are told once each")
-        if self.kind != "label" and (self.unit or self.classes or self.missing):
-            raise ValueError("`unit`, `classes` and `missing` are for a label")
-        if len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
-            raise ValueError("`classes` are at least two words, each once")
-        if any(word != word.strip() or not word for word in self.classes):
-            raise ValueError("a class is a word without white space around it")
-        if self.kind in ("text", "label") and (self.bands or self.field_arcsec or self.scale_arcsec):
-            raise ValueError("`bands`, `field_arcsec` and `scale_arcsec` are for an image")
-        if self.kind == "image" and len(self.bands) not in (1, 3):
-            raise ValueError(f"an image is shown by one band or by three, blue to red, not {len(self.bands)}")
-        return self
+Dtype = Literal["float32", "bfloat16", "float16"]
+PairPolicy = Literal["crossmodal", "intramodal", "crosskind", "all", "probes"]
+PairKind = Literal["crossmodal", "intramodal", "crosskind", "other", "probe"]
+Options = dict[Name, str | int | float]
 
 
 class DatasetRef(Contract):
     """A dataset at one revision: its first `rows` rows.
 
+    source: how it is read: `parquet`, a folder of tables; `hub`, the same on the hub; or another kind, by name.
     revision: a commit, a content hash, or a simulation's version and seed; never a branch name.
     location: where the bytes are: a folder, a hub id, or a simulation's seed. Not identity.
     id_column: the column of object ids; None: the row's position within the revision and split is the id.
@@ -151,7 +34,7 @@ class DatasetRef(Contract):
 
     name: Name
     revision: Revision
-    source: SourceKind
+    source: Name
     location: str
     split: Name = "train"
     id_column: str | None = None
@@ -163,10 +46,11 @@ class ModelRef(Contract):
     """One checkpoint, pinned: all that a worker needs to load it.
 
     revision: the commit, or the release of a package that carries the weights; never a branch name.
-    parameters: number of parameters, in millions; 0 of what only gives labels. part_rows: rows of one part, about a
-    minute of work.
+    parameters: number of parameters, in millions; 0 of what computes nothing. part_rows: rows of one part, about a
+    minute of work. options: what the adapter is told besides, such as a prompt, or a file within the checkpoint.
     """
 
+    LATER = frozenset({"options"})
     NOT_IDENTITY = frozenset({"parameters", "part_rows"})
 
     name: Name
@@ -174,21 +58,25 @@ class ModelRef(Contract):
     adapter: Name
     checkpoint: str = Field(min_length=1, max_length=200)
     revision: Revision
-    pooling: Pooling
+    pooling: Name
     takes: Kind = "image"
     parameters: float = Field(ge=0)
     part_rows: int = Field(default=256, gt=0)
+    options: Options = {}
 
 
 class EmbeddingSpec(Nested):
-    """What makes one embedding: the job, and the name of its result."""
+    """What makes one embedding: the job, and the name of its result.
+
+    dtype: what the network computes in; vectors are kept in float32.
+    """
 
     version: Literal[1] = 1
     dataset: DatasetRef
     modality: Modality
     model: ModelRef
     layer: Name = "final"
-    dtype: Literal["float32"] = "float32"
+    dtype: Dtype = "float32"
 
     def parts(self) -> int:
         """Number of parts the job is cut into."""
@@ -203,7 +91,8 @@ class EmbeddingSpec(Nested):
     def label(self) -> str:
         """A short name for people: `mocksky/hsc/efficientnet-lite0`."""
         tail = "" if self.layer == "final" else f"/{self.layer}"
-        return f"{self.dataset.name}/{self.modality.name}/{self.model.name}{tail}"
+        computed = "" if self.dtype == "float32" else f" in {self.dtype}"
+        return f"{self.dataset.name}/{self.modality.name}/{self.model.name}{tail}{computed}"
 
 
 class PairSpec(Contract):
@@ -233,14 +122,16 @@ class PairSpec(Contract):
 
     @property
     def kind(self) -> PairKind:
-        """`crossmodal`: one model, two modalities; `intramodal`: one family, one modality; `probe`: an embedding and a
-        label of its objects; else `other`.
+        """`crossmodal`: one model, two modalities; `intramodal`: one family, one modality; `crosskind`: modalities of
+        two kinds; `probe`: an embedding and a label of its objects; else `other`.
         """
         if "label" in (self.left.modality.kind, self.right.modality.kind):
             return "probe"
         same_modality = self.left.modality.name == self.right.modality.name
         if self.left.model.name == self.right.model.name and not same_modality:
             return "crossmodal"
+        if self.left.modality.kind != self.right.modality.kind:
+            return "crosskind"
         return "intramodal" if same_modality and self.left.model.family == self.right.model.family else "other"
 
     @property

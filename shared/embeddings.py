@@ -139,7 +139,7 @@ def _manifest_of(spec: EmbeddingSpec, parts: tuple[Part, ...]) -> Manifest:
     return Manifest(
         spec=spec,
         rows=rows,
-        dimension=parts[0].dimension,
+        dimension=next(part.dimension for part in parts if part.rows),
         parts=tuple(part.model_copy(update={"packages": {}}) for part in parts),
         dropped=dropped,
         repaired=_sum(part.repaired for part in parts),
@@ -213,7 +213,8 @@ def load_vectors(store: ObjectStore, manifest: Manifest) -> Vectors:
     for part, data in _fetch(store, manifest):
         vectors = read_part(data)
         _check_shape(manifest, part, len(vectors), vectors.dimension)
-        loaded.append(vectors)
+        if len(vectors):
+            loaded.append(vectors)
     return concatenate(loaded)
 
 
@@ -258,7 +259,8 @@ def _fetch_part(store: ObjectStore, part: Part, spec: EmbeddingSpec) -> bytes:
 
 
 def _check_shape(manifest: Manifest, part: Part, rows: int, dimension: int) -> None:
-    if (rows, dimension) != (part.rows, manifest.dimension) or part.dimension != manifest.dimension:
+    lengths = {dimension, part.dimension} if part.rows else set()  # a part of no vector says nothing of their length
+    if rows != part.rows or lengths - {manifest.dimension}:
         raise BadRecord(
             f"part {part.key} holds ({rows}, {dimension}) vectors",
             f"({part.rows}, {manifest.dimension}), as the manifest of {manifest.spec.label} says",

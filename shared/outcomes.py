@@ -9,7 +9,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.contracts import Contract, EmbeddingSpec, ScoreSpec
+from shared.contract import Contract
+from shared.contracts import EmbeddingSpec, ScoreSpec
 from shared.names import Digest, Name, Sha256
 from shared.states import State
 

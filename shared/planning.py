@@ -7,8 +7,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, PairPolicy, Scoring, Study
+from shared.contracts import DatasetRef, Dtype, EmbeddingSpec, ModelRef, PairPolicy, Scoring, Study
 from shared.errors import BadStudy, TooFewObjects
+from shared.modalities import GIVEN, Modality
 
 Seen = tuple[DatasetRef, Sequence[Modality]]
 MOST_EMBEDDINGS, MOST_PAIRS = 10_000, 50_000
@@ -25,13 +26,14 @@ def expand(
     created_at: str,
     metric_versions: Mapping[str, int] | None = None,
     layers: Mapping[str, Sequence[str]] | None = None,
+    dtype: Dtype = "float32",
 ) -> Study:
     """The study of all models on all modalities they take, with the pairs the policies choose.
 
-    layers: where vectors are taken, by model; of a model not named, the final one. What is asked for twice is in it
-    once, and an embedding that no pair compares is not in it: so labels are in it only where they are probed. Raises
-    TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to compare, or too much, and
-    for probes where no dataset has a label.
+    layers: where vectors are taken, by model; of a model not named, the final one. dtype: what networks compute in.
+    What is asked for twice is in it once, and an embedding that no pair compares is not in it: so labels are in it only
+    where they are probed. Raises TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to
+    compare, or too much, and for probes where no dataset has a label.
     """
     if "probes" in policies:
         _refuse_without_labels(datasets)
@@ -50,7 +52,13 @@ def expand(
                 "take a smaller k, or more objects",
             )
         embeddings += [
-            EmbeddingSpec(dataset=dataset, modality=modality, model=model, layer=layer)
+            EmbeddingSpec(
+                dataset=dataset,
+                modality=modality,
+                model=model,
+                layer=layer,
+                dtype="float32" if modality.kind in GIVEN else dtype,
+            )
             for modality in modalities
             for model in models
             if model.takes == modality.kind
@@ -61,8 +69,8 @@ def expand(
     if not pairs:
         raise BadStudy(
             f"the policies {', '.join(policies)} leave no pair to compare",
-            "two modalities that one model takes (crossmodal), two sizes of a family (intramodal), or an embedding and "
-            "a label (probes)",
+            "two modalities that one model takes (crossmodal), two sizes of a family (intramodal), modalities of two "
+            "kinds (crosskind), or an embedding and a label (probes)",
             "add a modality or a model, or choose another policy",
         )
     compared = sorted({index for pair in pairs for index in pair})
@@ -93,7 +101,8 @@ def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPol
     """Index pairs chosen by any of the policies, each once, in the order of `embeddings`.
 
     `crossmodal`: same model, two modalities, each layer with each. `intramodal`: neighbouring sizes (by parameters)
-    of one family, one modality, final layers. `all`: every two embeddings of one dataset. `probes`: every embedding
+    of one family, one modality, final layers. `crosskind`: modalities of two kinds, such as an image and a spectrum,
+    every model with every model, final layers. `all`: every two embeddings of one dataset. `probes`: every embedding
     with every label of its dataset; no other policy pairs a label, and none pairs two. Raises BadStudy for more than
     MOST_PAIRS.
     """
@@ -111,10 +120,23 @@ def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPol
     for a, b in itertools.chain.from_iterable(itertools.combinations(group, 2) for group in groups.values()):
         if "all" in wanted or embeddings[a].modality.name != embeddings[b].modality.name:
             chosen.add((a, b))
+    if "crosskind" in wanted:
+        chosen |= _of_two_kinds(embeddings, others)
     if "probes" in wanted:
         chosen |= _probes(embeddings, others, labels)
     _refuse_more(len(chosen), MOST_PAIRS, "pairs")
     return sorted(chosen)
+
+
+def _of_two_kinds(embeddings: Sequence[EmbeddingSpec], among: Sequence[int]) -> set[tuple[int, int]]:
+    homes: dict[str, dict[str, list[int]]] = {}
+    for index in among:
+        spec = embeddings[index]
+        if spec.layer == "final":
+            homes.setdefault(spec.dataset.digest, {}).setdefault(spec.modality.kind, []).append(index)
+    two = [pair for kinds in homes.values() for pair in itertools.combinations(kinds.values(), 2)]
+    _refuse_more(sum(len(ours) * len(theirs) for ours, theirs in two), MOST_PAIRS, "pairs")
+    return {(min(a, b), max(a, b)) for ours, theirs in two for a in ours for b in theirs}
 
 
 def _probes(embeddings: Sequence[EmbeddingSpec], others: Sequence[int], labels: Sequence[int]) -> set[tuple[int, int]]:
@@ -149,7 +171,7 @@ def _size_steps(embeddings: Sequence[EmbeddingSpec], among: Iterable[int]) -> se
         spec = embeddings[index]
         if spec.layer != "final":
             continue
-        rung = (spec.dataset.digest, spec.modality.digest, spec.model.family)
+        rung = (spec.dataset.digest, spec.modality.name, spec.model.family)
         ladders.setdefault(rung, []).append(index)
     steps = set()
     for ladder in ladders.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.contracts import Contract
+from shared.contract import Contract
 from shared.outcomes import Failure, Transition
 from shared.states import State
 

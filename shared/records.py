@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from shared.contracts import Contract
+from shared.contract import Contract
 from shared.errors import BadRecord, ObjectMissing
 from shared.plain_json import load_json
 from shared.store import ObjectStore

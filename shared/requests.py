@@ -10,7 +10,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
-from shared.contracts import CatalogueColumn, Contract, Kind, Modality, PairPolicy, Scoring
+from shared.contract import Contract
+from shared.contracts import Dtype, PairPolicy, Scoring
+from shared.modalities import OF_COLUMNS, CatalogueColumn, Kind, Modality
 from shared.names import Name, Printable, Revision
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?/[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
@@ -24,7 +26,13 @@ def _check_hub_id(hub_id: str) -> str:
 
 
 _RECIPES: Mapping[Kind, Name] = MappingProxyType(
-    {"image": "arcsinh-image-v1", "spectrum": "spectrum-v1", "text": "sentence-v1", "label": "label-v1"}
+    {
+        "image": "arcsinh-image-v1",
+        "spectrum": "spectrum-v1",
+        "text": "sentence-v1",
+        "numbers": "numbers-v1",
+        "label": "label-v1",
+    }
 )
 
 
@@ -35,11 +43,11 @@ def _bare_name(column: object) -> object:
 class ModalityRequest(Contract):
     """How a user's own table shows one modality. Fields as in `shared.contracts.Modality`.
 
-    column: of an image or a spectrum. columns: of a text; a bare name stands for a column without title and unit.
-    recipe: left out, the plain one of its kind.
+    column: of an image or a spectrum. columns: of a text or of numbers; a bare name stands for a column without title
+    and unit. recipe: left out, the plain one of its kind.
     """
 
-    kind: Literal["image", "spectrum", "text"] = "image"
+    kind: Literal["image", "spectrum", "text", "numbers"] = "image"
     column: Printable = Field(default="", max_length=128, validate_default=True)
     columns: tuple[
         Annotated[CatalogueColumn, BeforeValidator(_bare_name, json_schema_input_type=str | CatalogueColumn)], ...
@@ -52,7 +60,7 @@ class ModalityRequest(Contract):
     @field_validator("column", "columns")
     @classmethod
     def _where_its_data_stand(cls, given: object, info: ValidationInfo) -> object:
-        wanted = "columns" if info.data.get("kind") == "text" else "column"
+        wanted = "columns" if info.data.get("kind") in OF_COLUMNS else "column"
         if info.field_name == wanted and not given:
             raise PydanticKnownError("missing")
         if info.field_name != wanted and given:
@@ -122,13 +130,14 @@ class DatasetRequest(Contract):
 class StudyRequest(Contract):
     """Datasets x models x layers x pair policies x scoring.
 
-    layers: `final`, blocks by name (`block-03`), or `all` that a model has.
+    layers: `final`, blocks by name (`block-03`), or `all` that a model has. dtype: what networks compute in.
     """
 
     title: Printable = Field(default="", max_length=200)
     datasets: tuple[DatasetRequest, ...] = Field(min_length=1, max_length=100)
     models: tuple[Name, ...] = Field(min_length=1, max_length=1000)
     layers: tuple[Name, ...] = Field(default=("final",), min_length=1, max_length=100)
+    dtype: Dtype = "float32"
     pairs: tuple[PairPolicy, ...] = Field(default=("crossmodal",), min_length=1)
     scoring: Scoring = Scoring()
 

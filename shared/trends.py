@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from shared.contracts import Contract
+from shared.contract import Contract
 
 
 def _printable(text: str) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from shared import keys
-from shared.contracts import DatasetRef, Modality, ModelRef, Scoring, Study
+from shared.contracts import DatasetRef, ModelRef, Scoring, Study
 from shared.embeddings import commit_manifest, store_part
+from shared.modalities import Modality
 from shared.outcomes import Attempt
 from shared.planning import expand
 from shared.store import MemoryStore

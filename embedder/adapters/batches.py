@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,21 +12,23 @@ from embedder.adapters.base import ModelInput
 from embedder.samples import Floats
 from shared.errors import OutOfMemory
 
-Network = Callable[[torch.Tensor], torch.Tensor]
+Network = Callable[[Any], tuple[torch.Tensor, ...]]
+"""A batch, `(n, ...)` or a mapping of such, to the vectors `(n, d)` of each layer."""
 # The CPU's allocator and MPS raise a bare RuntimeError (torch 2.13).
 _NO_ROOM = ("can't allocate memory", "out of memory", "not enough memory")
 
 
-def run_batch(network: Network, batch: Sequence[ModelInput], device: torch.device) -> Floats:
-    """The vectors `(n, d) float32` of a batch; when there is no room for it, of its halves, one after the other.
+def run_batch(
+    network: Network, batch: Sequence[ModelInput], device: torch.device, dtype: torch.dtype = torch.float32
+) -> tuple[Floats, ...]:
+    """The vectors `(n, d) float32` of a batch, for each layer that `network` gives.
 
-    Raises OutOfMemory when there is no room for one object.
+    When there is no room for the batch, its halves are run one after the other. dtype: what the network computes in;
+    inputs that are no whole numbers are given to it so. Raises OutOfMemory when there is no room for one object.
     """
     try:
         with torch.inference_mode():
-            inputs = torch.from_numpy(np.stack(batch)).to(device)
-            vectors: Floats = network(inputs).float().cpu().numpy()
-        return vectors
+            return tuple(layer.float().cpu().numpy() for layer in network(_collate(batch, device, dtype)))
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -36,7 +39,16 @@ def run_batch(network: Network, batch: Sequence[ModelInput], device: torch.devic
     if device.type == "cuda":
         torch.cuda.empty_cache()
     half = len(batch) // 2
-    return np.concatenate([run_batch(network, batch[:half], device), run_batch(network, batch[half:], device)])
+    halves = [run_batch(network, part, device, dtype) for part in (batch[:half], batch[half:])]
+    return tuple(np.concatenate(layer) for layer in zip(*halves, strict=True))
+
+
+def _collate(batch: Sequence[ModelInput], device: torch.device, dtype: torch.dtype) -> Any:
+    first = batch[0]
+    if isinstance(first, Mapping):
+        return {name: _collate([one[name] for one in batch], device, dtype) for name in first}
+    inputs = torch.from_numpy(np.stack(batch))  # type: ignore[arg-type]
+    return inputs.to(device, dtype if inputs.is_floating_point() else None)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

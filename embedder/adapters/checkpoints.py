@@ -25,22 +25,25 @@ class Checkpoint(NamedTuple):
     processor: Any
 
 
-def load_checkpoint(model: ModelRef, folder: Path | None, processor: Any, **options: Any) -> Checkpoint:
+def load_checkpoint(
+    model: ModelRef, folder: Path | None, dtype: torch.dtype, processor: Any, network: Any = AutoModel, **options: Any
+) -> Checkpoint:
     """The model at its commit of the hub, or from the local `folder` that stands in for it.
 
-    processor: the class of transformers that reads its processor, given `options`. Raises CheckpointUnavailable for a
+    dtype: what it computes in. processor: the class of transformers that reads its processor, given `options`; network:
+    the class that reads the network. Raises CheckpointUnavailable for a
     gated, missing or unfitting checkpoint, HubUnavailable when the hub does not answer.
     """
     where = str(folder or model.checkpoint)
     revision = "main" if folder else model.revision
     try:
         with translate_hub_errors("model", model.checkpoint, model.revision):
-            network, report = AutoModel.from_pretrained(
+            loaded, report = network.from_pretrained(
                 where,
                 revision=revision,
                 use_safetensors=True,
                 trust_remote_code=False,
-                dtype=torch.float32,
+                dtype=dtype,
                 output_loading_info=True,
             )
             made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
@@ -52,7 +55,7 @@ def load_checkpoint(model: ModelRef, folder: Path | None, processor: Any, **opti
             "choose a revision that has them",
         ) from error
     _refuse_gaps(model, report)
-    return Checkpoint(network, made)
+    return Checkpoint(loaded, made)
 
 
 def _refuse_gaps(model: ModelRef, report: Mapping[str, Any]) -> None:

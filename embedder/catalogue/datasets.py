@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from embedder.catalogue.rows import DatasetRow
-from shared.contracts import CatalogueColumn, Modality
 from shared.errors import UnknownName
+from shared.modalities import CatalogueColumn, Modality
 
 _MATCH = "arcsinh-match-v1"
 

@@ -6,12 +6,14 @@ What differs between two models, or two datasets, is a field here, never an `if`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from shared.contracts import Contract, Kind, Modality, Pooling, SourceKind
-from shared.errors import UnknownName
+from shared.contract import Contract
+from shared.contracts import Dtype, Options
+from shared.errors import BadStudy, UnknownName
+from shared.modalities import Kind, Modality
 from shared.names import Name
 
 Origin = Literal["hub", "wheel", "builtin"]
@@ -31,8 +33,9 @@ class ModelRow(Contract):
     of the wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector.
     part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite and MiniLM as measured, the
     others by their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store. blocks:
-    the blocks, or stages of a convolutional network, after each of which vectors may be taken. listed: False for what
-    is there for tests, or for probes: it is found by name and shown in no list.
+    the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it can
+    compute in. options: what its adapter is told besides. listed: False for what is there for tests, or for probes: it
+    is found by name and shown in no list.
     """
 
     name: Name
@@ -44,11 +47,13 @@ class ModelRow(Contract):
     checkpoint: str
     revision: str
     parameters: float = Field(ge=0)
-    pooling: Pooling
+    pooling: Name
     takes: Kind = "image"
     licence: str
     part_rows: int = Field(gt=0)
     blocks: int = Field(default=0, ge=0, le=100)
+    dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
+    options: Options = {}
     listed: bool = True
 
     @property
@@ -64,6 +69,59 @@ class ModelRow(Contract):
             raise UnknownName.of(f"layer of {self.name}", unknown[0], (*self.layers, ALL))
         return self.layers if ALL in names else tuple(layer for layer in self.layers if layer in names)
 
+    def check_dtype(self, dtype: Dtype) -> None:
+        """Raise BadStudy unless the model can compute in `dtype`."""
+        if dtype not in self.dtypes:
+            raise BadStudy(f"{self.name} does not compute in {dtype}", ", ".join(self.dtypes), "leave the model out")
+
+
+class Size(NamedTuple):
+    """One model of a family: what differs from its sisters. Fields as in `ModelRow`; blocks 0: none are known."""
+
+    name: str
+    checkpoint: str
+    parameters: float
+    part_rows: int
+    blocks: int = 0
+
+
+class Family(Contract):
+    """What all sizes of a family share. Fields as in `ModelRow`.
+
+    prefix: of the models' names, the family's name unless said. title: with `{size}` where the size stands.
+    """
+
+    name: Name
+    prefix: str = ""
+    title: str
+    adapter: Name
+    origin: Origin = "hub"
+    revision: str = "main"
+    pooling: Name
+    takes: Kind = "image"
+    licence: str
+    dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
+    options: Options = {}
+    listed: bool = True
+
+    def rows(self, *sizes: Size) -> tuple[ModelRow, ...]:
+        """The rows of these sizes, small to large."""
+        shared = self.model_dump(exclude={"name", "prefix", "title"})
+        return tuple(
+            ModelRow(
+                name=f"{self.prefix or self.name}-{size.name}",
+                family=self.name,
+                size=size.name,
+                title=self.title.format(size=size.name),
+                checkpoint=size.checkpoint,
+                parameters=size.parameters,
+                part_rows=size.part_rows,
+                blocks=size.blocks,
+                **shared,
+            )
+            for size in sizes
+        )
+
 
 class DatasetRow(Contract):
     """One dataset: where it is and the modalities its objects are seen in.
@@ -78,7 +136,7 @@ class DatasetRow(Contract):
 
     name: Name
     title: str
-    source: SourceKind
+    source: Name
     location: str = ""
     revision: str = "main"
     split: Name = "train"

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from embedder.framing import find_bands
 from embedder.samples import Image, Observation, Spectrum
-from shared.contracts import Modality
 from shared.errors import BadTable, MissingColumn
+from shared.modalities import Modality
 
 _IMAGE_FIELDS = ("flux", "band", "scale", "mask")
 _SPECTRUM_FIELDS = ("flux", "ivar", "lambda", "mask")

@@ -13,17 +13,19 @@ import numpy as np
 import pyarrow as pa
 
 from embedder.samples import Entry, Value, entry_columns
-from shared.contracts import Modality
 from shared.errors import BadTable
+from shared.modalities import GIVEN, Modality
 
 
 def check_columns(schema: pa.Schema, modality: Modality) -> None:
     """Raise BadTable for a column that is not plain numbers or words, or not what the label is said to be."""
     for name in entry_columns(modality):
         kind = _plain_type(schema.field(name).type)
-        if modality.kind == "label" and not modality.classes and not _is_number(kind):
-            remedy = "if its words are classes, name them under `classes`" if _is_word(kind) else "name another column"
-            raise BadTable(f"column {name} of label {modality.name} is a {kind!s:.120}", "a column of numbers", remedy)
+        if modality.kind in GIVEN and not modality.classes and not _is_number(kind):
+            of_words = modality.kind == "label" and _is_word(kind)
+            remedy = "if its words are classes, name them under `classes`" if of_words else "name another column"
+            what = f"{modality.kind} {modality.name}" if modality.kind == "label" else modality.name
+            raise BadTable(f"column {name} of {what} is a {kind!s:.120}", "a column of numbers", remedy)
         if not (_is_number(kind) or _is_word(kind)):
             raise BadTable(
                 f"column {name} of {modality.name} is a {kind!s:.120}",

@@ -19,8 +19,8 @@ from embedder.samples import Observation, Sample, entry_columns
 from embedder.sources.columns import choose_fields, read_observation
 from embedder.sources.entries import check_columns, read_entry
 from embedder.sources.splits import TableFiles
-from shared.contracts import Modality
 from shared.errors import BadInput, BadTable, MissingColumn, one_line
+from shared.modalities import Modality
 
 # Rows decoded at a time: 16 images of five bands of 160 x 160 pixels are 8 MB; plain columns are a few bytes a row.
 _ROWS_AT_ONCE = 16
@@ -28,7 +28,7 @@ _PLAIN_ROWS_AT_ONCE = 4096
 _STREAM_BYTES = 1 << 22
 
 
-_PLAIN = ("text", "label")
+_PLAIN = ("text", "numbers", "label")
 
 
 @dataclass(frozen=True, slots=True)

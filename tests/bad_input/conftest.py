@@ -22,18 +22,10 @@ from services.broker import Sender, make_app
 from services.seeing import Seeing
 from services.studies import Studies
 from shared import keys
-from shared.contracts import (
-    Contract,
-    DatasetRef,
-    EmbeddingSpec,
-    Modality,
-    ModelRef,
-    PairSpec,
-    ScoreSpec,
-    Scoring,
-    Study,
-)
+from shared.contract import Contract
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, PairSpec, ScoreSpec, Scoring, Study
 from shared.errors import SameSkyError
+from shared.modalities import Modality
 from shared.outcomes import Failure, Interval, Manifest, MetricResult, Part, Provenance, ScoreRecord
 from shared.settings import Settings
 from shared.store import DirectoryStore

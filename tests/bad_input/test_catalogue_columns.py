@@ -18,8 +18,8 @@ from hypothesis import strategies as some
 from embedder.recipes import Dropped, Prepared, find_recipe
 from embedder.resolve import resolve_dataset
 from embedder.sources.entries import check_columns, read_entry
-from shared.contracts import CatalogueColumn, Modality
 from shared.errors import BadInput, BadStudy, BadTable, MissingColumn, SameSkyError
+from shared.modalities import CatalogueColumn, Modality
 from shared.requests import DatasetRequest
 from shared.settings import Settings
 

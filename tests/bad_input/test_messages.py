@@ -18,7 +18,8 @@ from hypothesis import strategies as some
 from redis import Redis
 
 from services.messages import Announcement, PartMessage, ScoreMessage, parse_message
-from shared.contracts import Contract, EmbeddingSpec, PairSpec, ScoreSpec
+from shared.contract import Contract
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec
 from shared.errors import BadInput
 
 Refused = Callable[..., AbstractContextManager[None]]

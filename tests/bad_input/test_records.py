@@ -14,7 +14,8 @@ from hypothesis import strategies as some
 
 from services.ledger import Ledger
 from shared import keys
-from shared.contracts import Contract, EmbeddingSpec
+from shared.contract import Contract
+from shared.contracts import EmbeddingSpec
 from shared.embeddings import read_manifest, read_receipts
 from shared.errors import BadName, BadRecord, UnknownName
 from shared.names import check_name, check_object_id

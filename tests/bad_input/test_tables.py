@@ -20,10 +20,9 @@ from hypothesis import strategies as some
 
 from embedder.resolve import resolve_dataset
 from embedder.sources.columns import read_observation
-from embedder.sources.opening import open_source
+from embedder.sources.kinds import open_source
 from embedder.sources.parquet import ParquetSource
 from embedder.sources.splits import TableFiles
-from shared.contracts import Modality
 from shared.errors import (
     BadInput,
     BadTable,
@@ -33,6 +32,7 @@ from shared.errors import (
     MissingColumn,
     SameSkyError,
 )
+from shared.modalities import Modality
 from shared.requests import DatasetRequest
 from shared.settings import Settings
 

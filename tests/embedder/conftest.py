@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shared.contracts import EmbeddingSpec, Modality, ModelRef
+from shared.contracts import EmbeddingSpec, ModelRef
+from shared.modalities import Modality
 from shared.requests import DatasetRequest
 from shared.settings import Settings
 

@@ -52,6 +52,11 @@ def load(name: str, settings: Settings) -> Adapter:
     return load_adapter(resolve_model(find_model(name), settings), settings)
 
 
+def encode(adapter: Adapter, inputs: Sequence[Any], layer: str = "final") -> npt.NDArray[np.float32]:
+    (vectors,) = adapter.encode(inputs, [layer])
+    return vectors
+
+
 @pytest.fixture(params=["fake-small", "fake-large", "efficientnet-lite0", *TINY])
 def adapter(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Adapter:
     """Each adapter in turn, loaded as a worker loads it."""
@@ -62,8 +67,8 @@ def adapter(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) 
 
 def test_a_vector_depends_on_its_object_alone(adapter: Adapter, pictures: Pictures) -> None:
     inputs = [adapter.prepare(picture) for picture in pictures]
-    together = adapter.encode(inputs)
-    assert together.shape == (7, adapter.dimension)
+    together = encode(adapter, inputs)
+    assert len(together) == 7
     assert together.dtype == np.float32
     assert np.isfinite(together).all()
     size = np.abs(together).max()
@@ -71,17 +76,17 @@ def test_a_vector_depends_on_its_object_alone(adapter: Adapter, pictures: Pictur
     def differs(vectors: npt.NDArray[np.float32]) -> float:
         return float(np.abs(vectors - together).max() / size)
 
-    assert differs(np.concatenate([adapter.encode([one]) for one in inputs])) < 1e-5
-    assert differs(adapter.encode(inputs[::-1])[::-1]) < 1e-5
-    assert differs(np.concatenate([adapter.encode(inputs[:3]), adapter.encode(inputs[3:])])) < 1e-5
-    assert (adapter.encode(inputs) == together).all()
+    assert differs(np.concatenate([encode(adapter, [one]) for one in inputs])) < 1e-5
+    assert differs(encode(adapter, inputs[::-1])[::-1]) < 1e-5
+    assert differs(np.concatenate([encode(adapter, inputs[:3]), encode(adapter, inputs[3:])])) < 1e-5
+    assert (encode(adapter, inputs) == together).all()
     # Different objects have different vectors, by far more than that.
     distances = np.linalg.norm(together[:, None] - together[None], axis=2)[~np.eye(7, dtype=bool)]
     assert distances.min() / size > 1e-4
 
 
 def test_a_black_picture_has_a_direction(adapter: Adapter) -> None:
-    assert adapter.encode([adapter.prepare(np.zeros((96, 96, 3), np.uint8))]).any()
+    assert encode(adapter, [adapter.prepare(np.zeros((96, 96, 3), np.uint8))]).any()
 
 
 @pytest.mark.parametrize(("name", "side"), [("efficientnet-lite1", 240), ("efficientnet-lite2", 260)])
@@ -89,7 +94,7 @@ def test_each_efficientnet_has_its_own_input_size(name: str, side: int, settings
     adapter = load(name, settings)
     inputs = adapter.prepare(pictures[0])
     assert inputs.shape == (3, side, side)
-    assert adapter.encode([inputs]).shape == (1, 1280)
+    assert encode(adapter, [inputs]).shape == (1, 1280)
 
 
 def test_efficientnet_sees_pixels_as_it_was_trained_on_them(settings: Settings) -> None:
@@ -104,7 +109,7 @@ def test_trained_weights_tell_a_disc_from_a_grating(settings: Settings) -> None:
     y, x = np.mgrid[:96, :96] - 47.5
     disc = np.repeat((np.hypot(x, y) < 20)[..., None] * np.uint8(255), 3, axis=2)
     grating = np.repeat((x.astype(int) // 8 % 2)[..., None].astype(np.uint8) * np.uint8(255), 3, axis=2)
-    vectors = adapter.encode([adapter.prepare(picture) for picture in (disc, np.roll(disc, 6, 1), grating)])
+    vectors = encode(adapter, [adapter.prepare(picture) for picture in (disc, np.roll(disc, 6, 1), grating)])
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert unit[0] @ unit[1] > 0.9 > 0.6 > unit[0] @ unit[2]
 
@@ -125,7 +130,7 @@ def test_pooling_takes_the_tokens_it_names(name: str, settings: Settings, tmp_pa
         "convnextv2-nano": lambda: states.mean((2, 3)),
         "ijepa-huge": lambda: states.mean(1),
     }[name]()
-    assert np.abs(adapter.encode(inputs) - expected).max() < 1e-5
+    assert np.abs(encode(adapter, inputs) - expected).max() < 1e-5
     assert states.shape[1] == {"vit-base": 17, "dinov2-small": 21, "convnextv2-nano": 24, "ijepa-huge": 16}[name]
 
 
@@ -139,7 +144,7 @@ def test_registers_are_left_out_of_the_patch_mean(settings: Settings, tmp_path: 
     network = transformers.Dinov2WithRegistersModel.from_pretrained(folder).eval()
     with torch.inference_mode():
         states = network(pixel_values=torch.from_numpy(np.stack(inputs))).last_hidden_state.numpy()
-    assert np.abs(adapter.encode(inputs) - states[:, -16:].mean(1)).max() < 1e-5
+    assert np.abs(encode(adapter, inputs) - states[:, -16:].mean(1)).max() < 1e-5
 
 
 def lose_a_tensor(folder: Path) -> None:
@@ -222,22 +227,25 @@ class Hungry:
     def __init__(self, most: int) -> None:
         self.most, self.batches = most, list[int]()
 
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+    def __call__(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         self.batches.append(len(pixels))
         if len(pixels) > self.most:
             torch.empty(1 << 50, dtype=torch.uint8)
-        return pixels.sum(dim=1, keepdim=True)
+        return pixels.sum(dim=1, keepdim=True), pixels
 
 
-def run_hungry(most: int, batch: Sequence[npt.NDArray[np.float32]]) -> tuple[list[int], npt.NDArray[np.float32]]:
+def run_hungry(
+    most: int, batch: Sequence[npt.NDArray[np.float32]]
+) -> tuple[list[int], tuple[npt.NDArray[np.float32], ...]]:
     network = Hungry(most)
     return network.batches, run_batch(network, batch, torch.device("cpu"))
 
 
 def test_without_room_for_a_batch_its_halves_are_run() -> None:
     batch = [np.full(4, number, np.float32) for number in range(7)]
-    batches, vectors = run_hungry(2, batch)
-    assert vectors[:, 0].tolist() == [4 * number for number in range(7)]
+    batches, (sums, whole) = run_hungry(2, batch)
+    assert sums[:, 0].tolist() == [4 * number for number in range(7)]
+    assert (whole == np.stack(batch)).all()
     assert batches == [7, 3, 1, 2, 4, 2, 2]
     with pytest.raises(OutOfMemory, match="no room for one object on cpu"):
         run_hungry(0, batch)
@@ -245,7 +253,7 @@ def test_without_room_for_a_batch_its_halves_are_run() -> None:
 
 def test_another_error_of_torch_is_not_taken_for_lack_of_room() -> None:
     with pytest.raises(RuntimeError, match=r"size mismatch|shapes cannot be multiplied|mat2"):
-        run_batch(lambda pixels: pixels @ torch.zeros(3, 3), [np.zeros(4, np.float32)], torch.device("cpu"))
+        run_batch(lambda pixels: (pixels @ torch.zeros(3, 3),), [np.zeros(4, np.float32)], torch.device("cpu"))
 
 
 def test_the_device_is_chosen_by_name() -> None:
@@ -265,15 +273,13 @@ def test_a_block_is_what_the_network_computes_on_its_way(settings: Settings, pic
             lambda module, given, features, number=number: seen.update({number: features.mean(dim=(2, 3))})
         )
     inputs = [adapter.prepare(picture) for picture in pictures]
-    final = adapter.encode(inputs)
+    final = encode(adapter, inputs)
     for number, expected in dict(seen).items():
-        block = adapter.at(f"block-{number:02d}")
-        found = block.encode(inputs)
-        assert found.shape == (len(pictures), block.dimension)
+        found = encode(adapter, inputs, f"block-{number:02d}")
         np.testing.assert_array_equal(found, expected.numpy())
-    np.testing.assert_array_equal(adapter.at("final").encode(inputs), final)
+    np.testing.assert_array_equal(adapter.encode(inputs, ["block-07", "final"])[1], final)
     with pytest.raises(CheckpointUnavailable, match="it has 16 blocks"):
-        adapter.at("block-16")
+        encode(adapter, inputs, "block-16")
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -295,22 +301,20 @@ def test_a_block_is_pooled_as_the_last_one(name: str, settings: Settings, tmp_pa
         "ijepa-huge": lambda state: state.mean(1),
     }[name]
     for number in range(blocks):
-        block = adapter.at(f"block-{number:02d}")
-        found = block.encode(inputs)
-        assert found.shape == (len(pictures), block.dimension)
+        found = encode(adapter, inputs, f"block-{number:02d}")
         assert np.abs(found - pool(states[number + 1]).numpy()).max() < 1e-5
-        alone = np.concatenate([block.encode([one]) for one in inputs])
+        alone = np.concatenate([encode(adapter, [one], f"block-{number:02d}") for one in inputs])
         assert np.abs(alone - found).max() < 1e-5
     with pytest.raises(CheckpointUnavailable, match=f"it has {blocks} blocks"):
-        adapter.at(f"block-{blocks:02d}")
+        encode(adapter, inputs, f"block-{blocks:02d}")
 
 
 def test_each_layer_of_a_fake_is_another(settings: Settings, pictures: Pictures) -> None:
     adapter = load("fake-small", settings)
     inputs = [adapter.prepare(picture) for picture in pictures]
-    first, second, final = (adapter.at(layer).encode(inputs) for layer in find_model("fake-small").layers)
+    first, second, final = adapter.encode(inputs, find_model("fake-small").layers)
     assert not np.allclose(first, second)
-    np.testing.assert_array_equal(final, adapter.encode(inputs))
+    np.testing.assert_array_equal(final, encode(adapter, inputs))
 
 
 def test_layers_are_named_first_to_last() -> None:

@@ -16,7 +16,7 @@ from embedder.catalogue.models import find_model, label_model
 from embedder.catalogue.rows import ModelRow
 from embedder.pipeline import embed_part, finish
 from embedder.resolve import resolve_dataset, resolve_model
-from embedder.sources.opening import open_source
+from embedder.sources.kinds import open_source
 from shared.contracts import EmbeddingSpec
 from shared.embeddings import load_vectors, read_receipts
 from shared.errors import CheckpointUnavailable, EmptyDataset, ZeroVector
@@ -71,7 +71,7 @@ def embed(
 ) -> Manifest | None:
     for index in parts or range(spec.parts()):
         embed_part(
-            spec,
+            [spec],
             index,
             source=open_source(spec.dataset, settings),
             adapter=load_adapter(spec.model, settings),
@@ -127,8 +127,8 @@ def test_another_version_of_the_label_model_is_refused(folder: Path, settings: S
     model = resolve_model(label_model(), settings)
     with pytest.raises(CheckpointUnavailable, match="no label at revision 2; expected 1"):
         load_adapter(model.model_copy(update={"revision": "2"}), settings)
-    with pytest.raises(CheckpointUnavailable, match=r"label has no block-00: .*expected final"):
-        load_adapter(model, settings).at("block-00")
+    with pytest.raises(CheckpointUnavailable, match=r"has no block-00: .*expected final"):
+        load_adapter(model, settings).encode([np.ones(1, np.float32)], ["block-00"])
 
 
 @pytest.mark.parametrize("name", ["bge-small", "qwen3-embedding-0.6b"])

@@ -12,8 +12,8 @@ from hypothesis import strategies as some
 
 from embedder.recipes import Dropped, Prepared, check_recipe, find_recipe
 from embedder.samples import Entry, Image, Value
-from shared.contracts import CatalogueColumn, Modality
 from shared.errors import BadStudy
+from shared.modalities import CatalogueColumn, Modality
 
 NUMBERS = some.floats(allow_nan=False, allow_infinity=False, width=32)
 WORDS = some.text(some.characters(categories=("L", "N", "P")), min_size=1, max_size=8)

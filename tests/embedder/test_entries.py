@@ -15,8 +15,8 @@ import pytest
 from embedder.samples import Entry, Value
 from embedder.sources.parquet import ParquetSource
 from embedder.sources.splits import find_folder_files
-from shared.contracts import CatalogueColumn, Modality
 from shared.errors import BadTable, MissingColumn
+from shared.modalities import CatalogueColumn, Modality
 
 Table = Callable[..., ParquetSource]
 FILE = "train-00000-of-00001.parquet"

@@ -26,7 +26,7 @@ from embedder.adapters.loading import load_adapter
 from embedder.catalogue.models import find_model
 from embedder.recipes import find_recipe
 from embedder.resolve import resolve_dataset, resolve_model
-from embedder.sources.opening import open_source
+from embedder.sources.kinds import open_source
 from shared.errors import SameSkyError
 from shared.requests import DatasetRequest
 from shared.settings import Settings
@@ -41,7 +41,7 @@ def attempt(name, do):
 def model():
     ref = resolve_model(find_model("vit-base"), settings)
     adapter = load_adapter(ref, settings)
-    vectors = adapter.encode([adapter.prepare(np.zeros((96, 96, 3), np.uint8))])
+    (vectors,) = adapter.encode([adapter.prepare(np.zeros((96, 96, 3), np.uint8))], ["final"])
     return [ref.revision, vectors.shape[1]]
 def dataset():
     ref, (hsc, _) = resolve_dataset(DatasetRequest(name="jwst_hsc"), settings)

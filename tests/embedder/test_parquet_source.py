@@ -15,8 +15,8 @@ from fsspec.implementations.local import LocalFileSystem
 from embedder.samples import Image, Spectrum
 from embedder.sources.parquet import ParquetSource
 from embedder.sources.splits import TableFiles, find_folder_files
-from shared.contracts import Modality
 from shared.errors import BadTable, EmptyDataset, MissingBand, MissingColumn, UnknownName
+from shared.modalities import Modality
 
 DESI = Modality(name="desi", kind="spectrum", column="spectrum", recipe="spectrum-v1")
 

@@ -15,11 +15,13 @@ from embedder.catalogue.models import find_model
 from embedder.pipeline import check_vectors, embed_part, finish
 from embedder.resolve import resolve_dataset, resolve_model
 from embedder.samples import Sample, Source
-from embedder.sources.opening import check_unchanged, open_source
+from embedder.sources.kinds import open_source
+from embedder.sources.tables import check_unchanged
 from shared import keys
-from shared.contracts import EmbeddingSpec, Modality
+from shared.contracts import EmbeddingSpec
 from shared.embeddings import load_vectors, read_manifest, read_receipts
 from shared.errors import BadInput, BadTable, DuplicateObjectIds, EmptyDataset, NotFinite, ZeroVector
+from shared.modalities import Modality
 from shared.outcomes import Attempt, Part
 from shared.requests import DatasetRequest
 from shared.settings import Settings
@@ -65,7 +67,7 @@ def embed(
     source, adapter = source or open_source(spec.dataset, settings), load_adapter(spec.model, settings)
     return [
         embed_part(
-            spec,
+            [spec],
             index,
             source=source,
             adapter=adapter,
@@ -73,7 +75,7 @@ def embed(
             attempt=Attempt(name=attempt, worker="test"),
             batch=batch,
             on_rows=lambda rows: None,
-        )
+        )[spec.layer]
         for index in parts or range(spec.parts())
     ]
 
@@ -169,7 +171,7 @@ def test_progress_is_told_in_rows_of_the_part(
     spec = specify(write_table([image(seed) for seed in range(9)]))
     told: list[int] = []
     embed_part(
-        spec,
+        [spec],
         1,
         source=open_source(spec.dataset, settings),
         adapter=load_adapter(spec.model, settings),
@@ -337,7 +339,7 @@ def test_what_is_computed_is_not_stored_when_it_may_not_be(
 
     with pytest.raises(BadInput, match="not the one the study was accepted with"):
         embed_part(
-            spec,
+            [spec],
             0,
             source=source,
             adapter=adapter,

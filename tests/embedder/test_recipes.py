@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from embedder.framing import SIDE, cut_patch, zoom_patch
 from embedder.recipes import PERCENTILES, Dropped, Prepared, check_recipe, find_recipe
 from embedder.samples import Image, Spectrum
-from shared.contracts import Modality
 from shared.errors import BadInput, BadStudy, MissingBand, UnknownName
+from shared.modalities import Modality
 
 BANDS = ("hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y")
 SURVEY, OWN = "arcsinh-match-v1", "arcsinh-image-v1"

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from embedder.catalogue.models import find_model
 from embedder.contents import hash_folder
 from embedder.resolve import resolve_dataset, resolve_model
-from embedder.sources.opening import open_source
+from embedder.sources.kinds import open_source
 from shared.errors import (
     BadInput,
     BadStudy,

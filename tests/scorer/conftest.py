@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, PairSpec, ScoreSpec
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, PairSpec, ScoreSpec
 from shared.embeddings import commit_manifest, store_part
+from shared.modalities import Modality
 from shared.outcomes import Attempt, Interval, Manifest, MetricResult, Provenance, ScoreRecord
 from shared.store import ObjectStore
 from shared.vectors import Vectors

@@ -13,8 +13,9 @@ from scipy.stats import kendalltau, norm, rankdata, spearmanr
 
 from scorer.link import ModelPoint, measure_links, points_of
 from scorer.ranks import kendall, mid_ranks, spearman
-from shared.contracts import EmbeddingSpec, Modality, PairSpec, ScoreSpec
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec
 from shared.errors import BadInput
+from shared.modalities import Modality
 from shared.outcomes import MetricResult, Provenance, ScoreRecord
 
 Maker = Callable[..., EmbeddingSpec]

@@ -17,7 +17,8 @@ from scorer.overviews.matrix import Statistic, make_matrix, matrix_rows, statist
 from scorer.overviews.named import Named
 from scorer.overviews.ordering import dataset_names, embeddings_of, in_order, layer_place
 from scorer.overviews.probes import probe_rows
-from shared.contracts import EmbeddingSpec, Modality, PairSpec, ScoreSpec
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec
+from shared.modalities import Modality
 from shared.outcomes import ScoreRecord
 from shared.planning import choose_pairs
 

@@ -19,8 +19,9 @@ from scorer.records import read_score, write_objects
 from scorer.verification import Check, verify
 from shared import keys
 from shared.archive import write_archive
-from shared.contracts import EmbeddingSpec, Modality, Scoring, Study
+from shared.contracts import EmbeddingSpec, Scoring, Study
 from shared.errors import StoreUnavailable
+from shared.modalities import Modality
 from shared.outcomes import Attempt, Manifest, MetricResult
 from shared.records import sha256_of
 from shared.store import MemoryStore, ObjectStore

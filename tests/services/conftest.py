@@ -11,7 +11,8 @@ from services.board import Board
 from services.broker import Sender, make_app
 from services.dispatch import Dispatcher
 from services.ledger import Ledger
-from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, Scoring, Study
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, Scoring, Study
+from shared.modalities import Modality
 from shared.planning import expand
 from shared.settings import Settings
 from shared.store import MemoryStore

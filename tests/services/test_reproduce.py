@@ -25,7 +25,7 @@ from embedder import pipeline
 from embedder.adapters.loading import load_adapter
 from embedder.catalogue.models import find_model
 from embedder.resolve import resolve_dataset, resolve_model
-from embedder.sources.opening import open_source
+from embedder.sources.kinds import open_source
 from scorer.agreement import StudyAgreement, Verdict, compare_studies
 from scorer.pipeline import score
 from services.cli import app
@@ -102,7 +102,7 @@ def first(data: Path) -> tuple[MemoryStore, Study]:
     for spec in study.embeddings:
         for part in range(spec.parts()):
             pipeline.embed_part(
-                spec,
+                [spec],
                 part,
                 source=open_source(spec.dataset, settings),
                 adapter=load_adapter(spec.model, settings),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef
+from shared.modalities import Modality
 
 SpecMaker = Callable[..., EmbeddingSpec]
 

@@ -9,17 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.contracts import (
-    Contract,
-    DatasetRef,
-    EmbeddingSpec,
-    Modality,
-    ModelRef,
-    PairSpec,
-    ScoreSpec,
-    Scoring,
-    Study,
-)
+from shared.contract import Contract
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, PairSpec, ScoreSpec, Scoring, Study
+from shared.modalities import Modality
 from shared.outcomes import Interval, Manifest, Part
 
 SpecMaker = Callable[..., EmbeddingSpec]
@@ -48,12 +40,15 @@ IDENTITY = {
     "model__revision": "2",
     "model__pooling": "cls",
     "model__takes": "spectrum",
+    "model__options": {"prompt": "<image> "},
     "layer": "block-3",
+    "dtype": "bfloat16",
 }
 OF_OTHER_KINDS = {  # identity too, of modalities that are no image
     "modality__columns": ({"columns": ({"name": "u"},)}, {"columns": ({"name": "g"},)}),
     "modality__unit": ({"column": "z", "unit": ""}, {"column": "z", "unit": "km / s"}),
     "modality__missing": ({"column": "z", "missing": (-1.0,)}, {"column": "z", "missing": (-99.0,)}),
+    "modality__dimension": ({"column": "v", "dimension": 8}, {"column": "v", "dimension": 9}),
     "modality__classes": ({"column": "z", "classes": ("I", "II")}, {"column": "z", "classes": ("II", "I")}),
 }
 NOT_IDENTITY = {"dataset__location": "elsewhere", "model__parameters": 9.0, "model__part_rows": 50}
@@ -62,7 +57,7 @@ NOT_IDENTITY = {"dataset__location": "elsewhere", "model__parameters": 9.0, "mod
 def test_every_field_is_known_to_be_identity_or_not() -> None:
     rooms: dict[str, type[Contract]] = {"dataset": DatasetRef, "modality": Modality, "model": ModelRef}
     fields = {f"{room}__{field}" for room, contract in rooms.items() for field in contract.model_fields}
-    assert fields | {"layer"} == set(IDENTITY) | set(OF_OTHER_KINDS) | set(NOT_IDENTITY)
+    assert fields | {"layer", "dtype"} == set(IDENTITY) | set(OF_OTHER_KINDS) | set(NOT_IDENTITY)
     assert set(EmbeddingSpec.model_fields) == {*rooms, "layer", "version", "dtype"}
 
 
@@ -74,7 +69,7 @@ def test_what_would_change_the_vectors_changes_the_digest(make_spec: SpecMaker, 
 
 @pytest.mark.parametrize("field", OF_OTHER_KINDS)
 def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> None:
-    kind = "text" if field == "modality__columns" else "label"
+    kind = {"modality__columns": "text", "modality__dimension": "vector"}.get(field, "label")
     one, other = (Modality(name="m", kind=kind, recipe="r-v1", **fields) for fields in OF_OTHER_KINDS[field])
     assert one.digest != other.digest
 
@@ -83,7 +78,7 @@ def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> N
     ("kind", "fields", "words"),
     [
         ("text", {}, "at least one"),
-        ("text", {"column": "u", "columns": ({"name": "u"},)}, "has no `column`"),
+        ("text", {"column": "u", "columns": ({"name": "u"},)}, "have no `column`"),
         ("text", {"columns": ({"name": "u"}, {"name": "u"})}, "told once each"),
         ("text", {"columns": ({"name": "u"},), "missing": (0.0,)}, "for a label"),
         ("text", {"columns": ({"name": "u"},), "bands": ("g",)}, "for an image"),

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, PairPolicy, Scoring, Study
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, PairPolicy, Scoring, Study
 from shared.errors import BadStudy, TooFewObjects
+from shared.modalities import Modality
 from shared.planning import MOST_EMBEDDINGS, MOST_PAIRS, choose_pairs, expand, refuse_unseen
 
 SpecMaker = Callable[..., EmbeddingSpec]

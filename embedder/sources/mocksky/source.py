@@ -19,8 +19,8 @@ from embedder.sources.mocksky.images import render
 from embedder.sources.mocksky.population import Galaxy, Population
 from embedder.sources.mocksky.spectra import record, wavelength
 from embedder.sources.mocksky.surveys import HSC, SURVEYS
-from shared.contracts import Modality
 from shared.errors import BadInput, UnknownName
+from shared.modalities import Modality
 
 VERSION = "v1"  # part of the dataset's revision: to be raised when any pixel or label changes
 BLOCK = 32  # galaxies in one block of the cache

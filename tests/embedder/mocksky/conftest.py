@@ -10,7 +10,7 @@ import pytest
 from embedder.samples import Image, Observation, Spectrum
 from embedder.sources.mocksky import MockSky
 from embedder.sources.mocksky.population import Galaxy, Population
-from shared.contracts import Modality
+from shared.modalities import Modality
 
 
 def modality(name: str) -> Modality:

@@ -16,8 +16,9 @@ from scorer.probes.linear import measure_ridge
 from scorer.probes.neighbourly import measure_knn
 from scorer.probes.probing import Probing
 from shared import keys
-from shared.contracts import EmbeddingSpec, Modality, PairSpec, ScoreSpec, Scoring, Study
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec, Scoring, Study
 from shared.errors import BadRecord, BadStudy, DegenerateEmbedding, NotReady, TooFewObjects, UnknownName
+from shared.modalities import Modality
 from shared.outcomes import Attempt, Manifest, ScoreRecord
 from shared.store import MemoryStore, ObjectStore
 from shared.vectors import Vectors

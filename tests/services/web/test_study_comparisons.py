@@ -20,8 +20,9 @@ from scorer.records import read_nulls, read_objects, read_score
 from scorer.streams import open_stream
 from services.cli import app as command
 from shared import keys
-from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, Scoring, Study
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, Scoring, Study
 from shared.embeddings import commit_manifest, store_part
+from shared.modalities import Modality
 from shared.outcomes import Attempt, ScoreRecord
 from shared.planning import choose_pairs
 from shared.store import MemoryStore

@@ -26,7 +26,8 @@ from services.cli.overview_tables import matrix_tables
 from services.cli.tables import fold_name, score_table
 from services.discoveries import Named, PValue, q_values
 from shared import keys
-from shared.contracts import DatasetRef, EmbeddingSpec, Modality, ModelRef, ScoreSpec, Scoring, Study
+from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, ScoreSpec, Scoring, Study
+from shared.modalities import Modality
 from shared.outcomes import Interval, MetricResult, Provenance, ScoreRecord
 from shared.planning import choose_pairs
 from shared.store import MemoryStore

@@ -1,4 +1,4 @@
-"""From a resolved dataset to the source that reads it. What a kind of source needs is imported when it is met."""
+"""From a dataset of tables, at its revision, to their files: in a folder, in a stand-in of the hub, or on the hub."""
 
 from __future__ import annotations
 
@@ -6,23 +6,10 @@ from pathlib import Path
 
 from embedder.contents import hash_folder
 from embedder.hub import open_stand_in
-from embedder.samples import Source
-from embedder.sources.parquet import ParquetSource
 from embedder.sources.splits import TableFiles, find_folder_files, find_hub_files
 from shared.contracts import DatasetRef
 from shared.errors import BadInput
 from shared.settings import Settings
-
-
-def open_source(dataset: DatasetRef, settings: Settings) -> Source:
-    """The source of a dataset at its revision.
-
-    Raises BadInput when a folder no longer holds what it held when the study was accepted, and what finding the
-    files raises.
-    """
-    if dataset.source == "mocksky":
-        return _open_simulation(dataset, settings)
-    return ParquetSource(find_files(dataset, settings), dataset.id_column)
 
 
 def find_files(dataset: DatasetRef, settings: Settings) -> TableFiles:
@@ -51,15 +38,3 @@ def check_unchanged(dataset: DatasetRef) -> None:
             dataset.revision,
             "give every embedder the same folder, or submit the study again",
         )
-
-
-def _open_simulation(dataset: DatasetRef, settings: Settings) -> Source:
-    from embedder.sources.mocksky import VERSION, MockSky
-
-    if dataset.revision != f"{VERSION}-seed{dataset.location}":
-        raise BadInput(
-            f"this release simulates {dataset.name} at version {VERSION}",
-            dataset.revision,
-            "submit the study again, or use the release it was accepted by",
-        )
-    return MockSky(seed=int(dataset.location), size=dataset.rows, cache=settings.cache_dir)

@@ -1,0 +1,71 @@
+"""What every contract is: a frozen value, validated, that knows its own digest. Imports pydantic only.
+
+A digest covers the identity of a value, which is what would change the vectors or the numbers made by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Contract(BaseModel):
+    """A frozen value that refuses unknown fields and knows its own digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset()
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after digests were first stored: at their default they are left out, and no digest changes."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, its own digest, and nothing kept that was made of the old ones."""
+        copy = super().model_copy(update=update, deep=deep)
+        for kept in vars(copy).keys() - type(self).model_fields.keys():
+            vars(copy).pop(kept)
+        return copy
+
+    def canonical(self) -> str:
+        """The identity, which is the fields that decide the content, as JSON: ASCII, names in order, no spaces."""
+        values = {name: getattr(self, name) for name in type(self).model_fields if name not in self.NOT_IDENTITY}
+        defaults = {name: type(self).model_fields[name].default for name in self.LATER}
+        return _canonical({name: value for name, value in values.items() if defaults.get(name, _NEVER) != value})
+
+    @cached_property
+    def digest(self) -> str:
+        """128 bits of the SHA-256 of the identity's canonical JSON, as 32 hexadecimal digits."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:32]
+
+    def to_json(self) -> bytes:
+        """The whole record as UTF-8 JSON; the same value always gives the same bytes."""
+        return self.model_dump_json(indent=1).encode()
+
+
+class Nested(Contract):
+    """A contract that stands in many others, whose digests need its canonical JSON again: it is kept."""
+
+    def canonical(self) -> str:
+        """See `Contract.canonical`."""
+        return self.kept_canonical
+
+    @cached_property
+    def kept_canonical(self) -> str:
+        """What `canonical` gives."""
+        return super().canonical()
+
+
+_NEVER = object()  # no field's value
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, Contract):
+        return value.canonical()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{json.dumps(key)}:{_canonical(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    return json.dumps(value)
