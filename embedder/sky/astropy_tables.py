@@ -1,4 +1,7 @@
-"""Tables that astropy reads, as Arrow: FITS by row ranges, VOTable and ECSV whole. Imports numpy, pyarrow and astropy."""
+"""Tables that astropy reads, as Arrow: FITS by row ranges, VOTable and ECSV whole.
+
+Imports numpy, pyarrow and astropy.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +60,7 @@ def look_at_fits(path: Path) -> FitsTable:
                 names = list(unit.columns.names)
                 schema = _as_batch(unit, names, 0, 1).schema
                 units = {column.name: str(column.unit) for column in unit.columns if column.unit}
-                frame = unit.header.get("RADESYS") or unit.header.get("RADECSYS")
-                rows = int(unit.header["NAXIS2"])
-                return FitsTable(extension, rows, schema, units, None if frame is None else str(frame).strip())
+                return FitsTable(extension, int(unit.header["NAXIS2"]), schema, units, _frame(path, unit.header))
     raise BadTable(f"{path.name} has no table", "a FITS file with a table", "images are given as a folder of them")
 
 
@@ -71,7 +72,8 @@ def stream_fits(path: Path, extension: int, columns: Sequence[str], at_once: int
         with fits.open(path, memmap=True) as opened:
             unit = opened[extension]
             rows = len(unit.data)
-            yield _as_batch(unit, columns, start, min(start + at_once, rows))
+            batch = _as_batch(unit, columns, start, min(start + at_once, rows))
+        yield batch
         start += at_once
 
 
@@ -90,6 +92,18 @@ def units_of_yaml(text: bytes | None) -> dict[str, str]:
     with quiet():
         header = get_header_from_yaml(text.decode().split("\n"))
     return {column["name"]: str(column["unit"]) for column in header["datatype"] if column.get("unit")}
+
+
+def _frame(path: Path, header: fits.Header) -> str | None:
+    """RADESYS of a header. Raises BadTable for an equinox that is not the frame's usual one."""
+    said = header.get("RADESYS", header.get("RADECSYS"))
+    if said is None:
+        return None
+    frame, equinox = str(said).strip().lower(), header.get("EQUINOX")
+    usual = {"fk5": 2000.0, "fk4": 1950.0}.get(frame, equinox)
+    if equinox != usual and equinox is not None:
+        raise BadTable(f"{path.name} has {said} positions of equinox {equinox}", f"{usual}", "convert them first")
+    return frame
 
 
 def _as_batch(unit: Any, columns: Sequence[str], start: int, stop: int) -> pa.RecordBatch:

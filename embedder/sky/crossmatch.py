@@ -18,7 +18,7 @@ from embedder.sky.describing import MATCHED, UNMATCHED, write_card, write_study
 from embedder.sky.folders import check_free, new_folder
 from embedder.sky.frames import Reals, to_vectors
 from embedder.sky.joining import Framing, Joiner, SideFound, joined_schema
-from embedder.sky.matching import Fate, Matches, Nearest, find_nearest, pair_up
+from embedder.sky.matching import Fate, Nearest, find_nearest, pair_up
 from embedder.sky.positions import Duplicates
 from embedder.sky.sides import ImageSide, Side, SideRequest, open_side
 from shared.errors import BadInput, EmptyDataset
@@ -70,8 +70,16 @@ def crossmatch(plan: Plan, target: Path, watcher: Watcher) -> dict[str, Any]:
             "look at the frames and units of the positions, or widen the radius",
         )
     found = (SideFound(left, matches.left_fate, near_left), SideFound(right, matches.right_fate, near_right))
+    joiner = Joiner(*found, matches, framing)
     with new_folder(target) as folder:
-        return _write(plan, folder, found, matches, framing, watcher)
+        watcher.begin("rows", left.rows + right.rows)
+        apart = (folder / UNMATCHED / left.name, folder / UNMATCHED / right.name)
+        joiner.write(folder / MATCHED, apart, watcher.advance)
+        report = _report(plan, found, joiner)
+        report["study"] = write_study(folder / "study.yaml", (left, right), framing, report["matched"])
+        write_card(folder / "README.md", report)
+        (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        return report
 
 
 def match_sides(left: Side, right: Side, radius_arcsec: float, watcher: Watcher) -> tuple[Nearest, Nearest]:
@@ -118,28 +126,6 @@ def _vectors(side: Side, watcher: Watcher) -> Iterator[Reals]:
         yield to_vectors(slab.ra, slab.dec)
         watcher.advance(len(slab.ra))
     duplicates.check(lambda: ((slab.ra, slab.dec) for slab in side.read(positions_only=True)), side.place)
-
-
-def _write(
-    plan: Plan,
-    folder: Path,
-    found: tuple[SideFound, SideFound],
-    matches: Matches,
-    framing: Framing | None,
-    watcher: Watcher,
-) -> dict[str, Any]:
-    left, right = found
-    joiner = Joiner(left, right, matches, framing)
-    scratch = folder / "scratch"
-    watcher.begin("rows", left.side.rows + right.side.rows)
-    apart = (folder / UNMATCHED / left.side.name, folder / UNMATCHED / right.side.name)
-    joiner.write(folder / MATCHED, scratch, apart, watcher.advance)
-    scratch.unlink()
-    report = _report(plan, found, joiner)
-    report["study"] = write_study(folder / "study.yaml", (left.side, right.side), framing, report["matched"])
-    write_card(folder / "README.md", report)
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    return report
 
 
 def _report(plan: Plan, found: tuple[SideFound, SideFound], joiner: Joiner) -> dict[str, Any]:

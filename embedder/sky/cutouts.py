@@ -39,7 +39,7 @@ class Cutout:
 
 
 def cut_out(image: SkyImage, ra: float, dec: float, size_arcsec: float, scale_arcsec: float | None = None) -> Cutout:
-    """The square patch around a position in degrees, ICRS, that covers `size_arcsec`: as many whole pixels as that takes.
+    """The square patch around a position in degrees, ICRS, that covers `size_arcsec`, in whole pixels.
 
     scale_arcsec: of the pixels; None: the image's own. Raises BadInput for fewer than 2 pixels, or more than 4096.
     """

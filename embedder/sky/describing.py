@@ -54,7 +54,7 @@ def write_card(path: Path, report: dict[str, Any]) -> None:
 
 
 def write_study(path: Path, sides: Sequence[Side], framing: Framing | None, matched: int) -> bool:
-    """A study of the dataset in the folder of `path`: images as images, plain columns as text. False: it shows neither."""
+    """A study of the dataset in the folder of `path`, images as images, plain columns as text. False: it has none."""
     images: dict[str, Any] = {}
     texts: dict[str, Any] = {}
     for side in sides:

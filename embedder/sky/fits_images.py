@@ -28,7 +28,8 @@ SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz")
 _SPELLINGS = {
     "jy": "Jy", "mjy": "mJy", "ujy": "uJy", "beam": "beam", "sr": "sr", "adu": "adu", "dn": "DN", "counts": "count",
     "count": "count", "cts": "count", "ct": "count", "electrons": "electron", "electron": "electron", "e-": "electron",
-    "s": "s", "sec": "s", "pixel": "pix", "pix": "pix", "nanomaggies": "nmgy", "nanomaggy": "nmgy", "nmgy": "nmgy", "k": "K",
+    "s": "s", "sec": "s", "pixel": "pix", "pix": "pix", "nanomaggies": "nmgy", "nanomaggy": "nmgy", "nmgy": "nmgy",
+    "k": "K",
 }  # fmt: skip
 
 
@@ -79,8 +80,8 @@ def read_image(path: Path, unit: str | None) -> SkyImage:
 
 
 def is_per_area(unit: str) -> bool:
-    """Whether numbers in this unit are a brightness, the same on small pixels and on large ones: per solid angle, per
-    beam, or a temperature. Others are a flux in each pixel. Raises BadTable for magnitudes, which cannot be averaged."""
+    """Whether numbers in this unit are a brightness, alike on small pixels and on large ones: per solid angle or
+    beam, or a temperature. Others are a flux in each pixel. Raises BadTable for magnitudes, which have no mean."""
     parsed = units.Unit(unit)
     if not hasattr(parsed, "bases") or units.mag in parsed.decompose().bases:
         raise BadTable(f"the unit {unit} is a logarithm", "a linear flux", "convert the images")

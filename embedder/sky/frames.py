@@ -62,6 +62,5 @@ def tangent_offsets(ra: Reals, dec: Reals, to_ra: Reals, to_dec: Reals) -> tuple
     east = np.stack([-np.sin(alpha), np.cos(alpha), none], axis=-1)
     north = np.stack([-np.sin(delta) * np.cos(alpha), -np.sin(delta) * np.sin(alpha), np.cos(delta)], axis=-1)
     along = np.einsum("ij,ij->i", there, to_vectors(ra, dec))
-    return tuple(  # type: ignore[return-value]
-        np.degrees(np.einsum("ij,ij->i", there, axis) / along) * 3600.0 for axis in (east, north)
-    )
+    offsets = [np.degrees(np.einsum("ij,ij->i", there, axis) / along) * 3600.0 for axis in (east, north)]
+    return offsets[0], offsets[1]

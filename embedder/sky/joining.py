@@ -1,4 +1,7 @@
-"""The table of matched objects: which columns it has, and the rows of both sides put into it. Imports numpy and pyarrow."""
+"""The table of matched objects: which columns it has, and the rows of both sides put into it.
+
+Imports numpy and pyarrow.
+"""
 
 from __future__ import annotations
 
@@ -130,11 +133,12 @@ class Joiner:
         plain = not any(pa.types.is_nested(one.type) for one in self.schema)
         return PLAIN_GROUP if plain else IMAGE_GROUP
 
-    def write(self, folder: Path, scratch: Path, unmatched: tuple[Path, Path], tell: Tell) -> int:
-        """Write the matched table into `folder`, and each side's other rows; returns the number of matches.
+    def write(self, folder: Path, unmatched: tuple[Path, Path], tell: Tell) -> None:
+        """Write the matched table into `folder`, and each side's other rows into theirs.
 
         Raises BadTable or DuplicateObjectIds for ids that cannot be used, and what reading the sides raises.
         """
+        scratch = folder.with_name(".scratch")
         aside = self._set_aside(scratch, unmatched[1], tell)
         right_rows = np.sort(self._matches.right)
         most = _PLAIN_FILE if self.group == PLAIN_GROUP else _IMAGE_FILE
@@ -149,7 +153,7 @@ class Joiner:
                     mine = Slab(slab.start, slab.ra[few], slab.dec[few], slab.batch.slice(start, self.group))
                     writer.add(self._join(pairs, mine, other))
                     done = pairs.stop
-        return writer.rows
+        scratch.unlink()
 
     def _set_aside(self, scratch: Path, unmatched: Path, tell: Tell) -> SetAside:
         side = self._right.side
@@ -203,12 +207,13 @@ class Joiner:
         else:
             names = designate(mine.ra, mine.dec)
         for name, row in zip(names, left_rows.tolist(), strict=True):
-            where = self._left.side.place(row)
             try:
                 check_object_id(name)
             except BadName as error:
+                where = self._left.side.place(row)
                 raise BadTable(f"{where}: {error.wrong}", error.expected, "choose another id column") from error
             if name in self._seen:
+                where = self._left.side.place(row)
                 raise DuplicateObjectIds(
                     f"object id {name!r:.300} is that of {self._left.side.place(self._seen[name])}, and of {where}",
                     "each object once",

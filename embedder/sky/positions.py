@@ -18,6 +18,8 @@ from embedder.sky.frames import Frame, Reals, find_frame, to_icrs
 from embedder.sky.tables import Table
 from shared.errors import BadInput, BadTable, MissingColumn, NotFinite
 
+_REMEDY = "mend the row, or leave it out; the unit is that of the column, or degrees"
+
 # The usual names, in any case, first come first taken; each with the frame that goes by it.
 USUAL: tuple[tuple[str, str, Frame], ...] = (
     ("ra", "dec", Frame.ICRS),
@@ -77,10 +79,15 @@ def read_positions(batch: pa.RecordBatch, start: int, columns: PositionColumns, 
         * factor
         for name, factor in zip((columns.longitude, columns.latitude), columns.to_degrees, strict=True)
     )
-    for name, values in ((columns.longitude, longitude), (columns.latitude, latitude)):
-        _refuse(~np.isfinite(values), start, table, name, NotFinite, "a position of every object", values)
-    _refuse(np.abs(latitude) > 90.0, start, table, columns.latitude, BadTable, "-90 to 90 degrees", latitude)
-    _refuse(np.abs(longitude) > 360.0, start, table, columns.longitude, BadTable, "-360 to 360 degrees", longitude)
+    for name, values, most in ((columns.longitude, longitude, 360.0), (columns.latitude, latitude, 90.0)):
+        finite = np.isfinite(values)
+        if not finite.all():
+            where = f"{table.place(start + int(np.argmin(finite)))}: {name}"
+            raise NotFinite(f"{where} is null, NaN or infinite", "a position of every object", _REMEDY)
+        if (np.abs(values) > most).any():
+            row = int(np.argmax(np.abs(values) > most))
+            where = f"{table.place(start + row)}: {name}"
+            raise BadTable(f"{where} is {values[row]:.12g} degrees", f"-{most:g} to {most:g} degrees", _REMEDY)
     ra, dec = to_icrs(longitude, latitude, columns.frame)
     return np.mod(ra, 360.0) % 360.0, dec  # twice: -1e-20 mod 360 is 360 itself
 
@@ -184,18 +191,3 @@ def _degrees(table: Table, name: str) -> float:
         raise BadTable(
             f"{table.name}: column {name} has the unit {said!r:.80}", "a unit of angle", "mend it, or take it away"
         ) from error
-
-
-def _refuse(
-    bad: npt.NDArray[np.bool_],
-    start: int,
-    table: Table,
-    column: str,
-    error: type[BadInput],
-    expected: str,
-    values: Reals,
-) -> None:
-    if bad.any():
-        row = int(np.argmax(bad))
-        number = f"{values[row]:.12g} degrees" if np.isfinite(values[row]) else "null, NaN or infinite"
-        raise error(f"{table.place(start + row)}: {column} is {number}", expected, "mend the row, or leave it out")

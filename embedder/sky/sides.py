@@ -1,4 +1,7 @@
-"""One side of a crossmatch: a table, or a folder of images, read in the same way. Imports numpy, pyarrow and astropy."""
+"""One side of a crossmatch: a table, or a folder of images, read in the same way.
+
+Imports numpy, pyarrow and astropy.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from embedder.sky.cutouts import Cutout, cut_out
 from embedder.sky.fits_images import find_images, is_per_area, parse_unit, read_header, read_image
 from embedder.sky.frames import Reals
 from embedder.sky.positions import PositionColumns, find_columns, read_positions
-from embedder.sky.tables import Table, open_table
+from embedder.sky.tables import open_table
 from shared.errors import BadInput, BadTable, MissingColumn
 from shared.names import check_name
 
@@ -39,7 +42,7 @@ class SideRequest:
 
 @dataclass(frozen=True, slots=True)
 class Slab:
-    """Some consecutive objects: the first is row `start`; ra, dec: `(n,)` degrees, ICRS; batch: what is kept of them."""
+    """Some consecutive objects, from row `start` on. ra, dec: `(n,)` degrees, ICRS; batch: what is kept of them."""
 
     start: int
     ra: Reals
@@ -95,7 +98,7 @@ class TableSide:
         """Yield all objects. Raises BadTable or NotFinite, naming file and row."""
         where, start = (self._where.longitude, self._where.latitude), 0
         kept = () if positions_only else self.kept
-        for batch in self._table.batches(tuple(dict.fromkeys([*where, *kept]))):
+        for batch in self._table.read(tuple(dict.fromkeys([*where, *kept]))):
             ra, dec = read_positions(batch, start, self._where, self._table)
             if not positions_only and self.id_column is not None:
                 self._check_ids(batch.column(batch.schema.get_field_index(self.id_column)), start)

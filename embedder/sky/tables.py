@@ -22,6 +22,7 @@ from shared.errors import BadInput, BadTable, EmptyDataset, one_line
 
 ROWS_AT_ONCE = 1 << 17
 _CSV_BLOCK = 1 << 24
+_STREAM_BYTES = 1 << 22
 _KINDS = "Parquet, CSV, FITS, VOTable or ECSV, by the end of its name (.parquet, .csv, .fits, .vot, .xml, .ecsv)"
 
 Batches = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
@@ -32,7 +33,7 @@ class Table:
     """One survey's table.
 
     name: of its file or folder. files: each file's name and number of rows. schema: its columns. units: of the columns
-    that say one. frame: RADESYS of its header, if it has one. batches: the rows of some columns, in order.
+    that say one. frame: RADESYS of its header, if it has one. batches: what reads them, as `read` does.
     """
 
     name: str
@@ -41,6 +42,16 @@ class Table:
     batches: Batches
     units: Mapping[str, str]
     frame: str | None = None
+
+    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of some columns, in order. Raises BadTable for a file that cannot be read to its end."""
+        stream = self.batches(columns)
+        while True:
+            with reading(self.name):
+                batch = next(stream, None)
+            if batch is None:
+                return
+            yield batch
 
     @property
     def rows(self) -> int:
@@ -62,7 +73,7 @@ def open_table(path: Path) -> Table:
     elif not path.is_file():
         raise BadInput(f"there is no {str(path)!r:.300}", "a table, or a folder of FITS images")
     elif suffix in _OPENERS:
-        with reading(path):
+        with reading(path.name):
             table = _OPENERS[suffix](path)
     else:
         raise BadInput(f"{path.name!r:.200} is no kind of table that is known", _KINDS, "rename or convert it")
@@ -75,16 +86,14 @@ def open_table(path: Path) -> Table:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(name: str) -> Iterator[None]:
     """Turn what is raised at a file that cannot be read into BadTable."""
     try:
         with astropy_tables.quiet():
             yield
     except (pa.ArrowException, *astropy_tables.UNREADABLE) as error:
         reason = f"{one_line(error):.300}"
-        raise BadTable(
-            f"{path.name} cannot be read: {reason}", "a whole table", "write or download it again"
-        ) from error
+        raise BadTable(f"{name} cannot be read: {reason}", "a whole table", "write or download it again") from error
 
 
 def _suffix(path: Path) -> str:
@@ -97,7 +106,7 @@ def _suffix(path: Path) -> str:
 def _open_parquet(path: Path, files: Sequence[Path]) -> Table:
     footers, schema = [], None
     for file in files:
-        with reading(file), pq.ParquetFile(file) as opened:
+        with reading(file.name), pq.ParquetFile(file) as opened:
             footers.append((file.name, opened.metadata.num_rows))
             schema = schema or opened.schema_arrow
             if not schema.equals(opened.schema_arrow):
@@ -107,7 +116,7 @@ def _open_parquet(path: Path, files: Sequence[Path]) -> Table:
 
     def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         for file in files:
-            with reading(file), pq.ParquetFile(file, pre_buffer=False, buffer_size=_CSV_BLOCK >> 2) as opened:
+            with pq.ParquetFile(file, pre_buffer=False, buffer_size=_STREAM_BYTES) as opened:
                 for batch in opened.iter_batches(_at_once(plain, columns), columns=list(columns), use_threads=False):
                     yield batch.select(list(columns)).cast(pa.schema([plain.field(name) for name in columns]))
 
@@ -148,7 +157,7 @@ def _open_csv(path: Path) -> Table:
         )
 
     def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with reading(path), opened(list(columns)) as rows:
+        with opened(list(columns)) as rows:
             yield from rows
 
     with opened() as reader:
@@ -163,8 +172,7 @@ def _open_fits(path: Path) -> Table:
     found = astropy_tables.look_at_fits(path)
 
     def batches(columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        with reading(path):
-            yield from astropy_tables.stream_fits(path, found.extension, columns, ROWS_AT_ONCE)
+        return astropy_tables.stream_fits(path, found.extension, columns, ROWS_AT_ONCE)
 
     return Table(path.name, ((path.name, found.rows),), found.schema, batches, found.units, found.frame)
 
