@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from embedder.sky.astropy_tables import UNREADABLE, quiet
 from shared.errors import BadInput, BadTable, MissingColumn, NotFinite, SameSkyError, one_line
 
 SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz")
-# Names that headers give to units besides those that astropy knows, in any case.
+# Names that headers give to units besides those that astropy knows, in any case; not MJY, which may be either of two.
 _SPELLINGS = {
-    "jy": "Jy", "mjy": "mJy", "ujy": "uJy", "beam": "beam", "sr": "sr", "adu": "adu", "dn": "DN", "counts": "count",
+    "jy": "Jy", "beam": "beam", "sr": "sr", "adu": "adu", "dn": "DN", "counts": "count",
     "count": "count", "cts": "count", "ct": "count", "electrons": "electron", "electron": "electron", "e-": "electron",
     "s": "s", "sec": "s", "pixel": "pix", "pix": "pix", "nanomaggies": "nmgy", "nanomaggy": "nmgy", "nmgy": "nmgy",
     "k": "K",
@@ -83,26 +84,21 @@ def is_per_area(unit: str) -> bool:
     """Whether numbers in this unit are a brightness, alike on small pixels and on large ones: per solid angle or
     beam, or a temperature. Others are a flux in each pixel. Raises BadTable for magnitudes, which have no mean."""
     parsed = units.Unit(unit)
-    if not hasattr(parsed, "bases") or units.mag in parsed.decompose().bases:
+    if not hasattr(parsed, "bases"):
         raise BadTable(f"the unit {unit} is a logarithm", "a linear flux", "convert the images")
-    if any(base == units.K or (base == units.beam and power < 0) for base, power in _parts(parsed)):
-        return True
-    return sum(power for base, power in _parts(parsed) if base.is_equivalent(units.rad)) == -2
+    whole = parsed.decompose()
+    powers = dict(zip(whole.bases, whole.powers, strict=True))
+    if units.dex in powers:
+        raise BadTable(f"the unit {unit} is a logarithm", "a linear flux", "convert the images")
+    return units.K in powers or powers.get(units.beam, 0) < 0 or powers.get(units.rad, 0) == -2
 
 
 def parse_unit(text: str, where: str) -> str:
     """The unit that people or headers mean, as astropy writes it. Raises BadTable for one that is not known."""
-    words = text.strip().replace(" ", "")
-    if words:
-        respelt = "/".join(_SPELLINGS.get(part.lower(), part) for part in words.split("/"))
-        for form in (text.strip(), respelt):
-            try:
-                with quiet():
-                    parsed = units.Unit(form)
-            except (TypeError, ValueError):
-                continue
-            is_per_area(str(parsed))
-            return str(parsed)
+    unit = _find_unit(text.strip())
+    if unit is not None:
+        is_per_area(unit)
+        return unit
     raise BadTable(
         f"{where}: {text!r:.80} is no unit that is known",
         "a unit of flux or brightness as FITS has it, such as Jy/beam, MJy/sr, nJy, nmgy, adu, electron/s",
@@ -110,8 +106,14 @@ def parse_unit(text: str, where: str) -> str:
     )
 
 
-def _parts(unit: Any) -> Iterator[tuple[Any, float]]:
-    yield from zip(unit.bases, unit.powers, strict=True)
+@cache
+def _find_unit(text: str) -> str | None:
+    respelt = "/".join(_SPELLINGS.get(part.lower(), part) for part in text.replace(" ", "").split("/"))
+    for form in (text, respelt):
+        with suppress(TypeError, ValueError), quiet():
+            if form:
+                return str(units.Unit(form))
+    return None
 
 
 @contextmanager
@@ -131,7 +133,8 @@ def _first_image(path: Path) -> Iterator[tuple[Any, Any]]:
 
 
 def _look(file: str, opened: Any, image: Any, unit: str | None) -> ImageHeader:
-    header = image.header
+    # Notes are the most of many headers, and WCS would read them all.
+    header = fits.Header([card for card in image.header.cards if card.keyword not in ("COMMENT", "HISTORY", "")])
     found = _unit(file, header, unit)
     wcs = WCS(header, fobj=opened)
     _check_axes(file, header, wcs, image.shape)

@@ -21,7 +21,8 @@ from embedder.sky.frames import Reals
 
 Rows = npt.NDArray[np.int64]
 TIE = 1e-13  # of a chord: 2e-8 arcsec, some hundred times the rounding of a unit vector
-_MOST_PAIRS = 1 << 22  # held at once: 100 MB
+_MOST_PAIRS = 1 << 22  # held at once: about 100 MB
+_ROWS_COUNTED = 1 << 10
 
 
 class Fate(IntEnum):
@@ -137,11 +138,16 @@ def _fates(side: Nearest, other: Nearest) -> npt.NDArray[np.int8]:
 
 def _pairs(tree: cKDTree, chunk: Reals, start: int, reach: float) -> Iterator[tuple[Rows, Rows, Reals]]:
     """All pairs within reach: rows of the stream, rows of the tree, chords; as many at a time as memory should hold."""
-    own = cKDTree(chunk)
-    if len(chunk) > 1 and own.count_neighbors(tree, reach) > _MOST_PAIRS:
+    if len(chunk) > 1 and _estimate(tree, chunk, reach) > _MOST_PAIRS:
         half = len(chunk) // 2
         yield from _pairs(tree, chunk[:half], start, reach)
         yield from _pairs(tree, chunk[half:], start + half, reach)
         return
-    found = own.sparse_distance_matrix(tree, reach, output_type="ndarray")
+    found = cKDTree(chunk).sparse_distance_matrix(tree, reach, output_type="ndarray")
     yield found["i"].astype(np.int64) + start, found["j"].astype(np.int64), found["v"].astype(np.float64)
+
+
+def _estimate(tree: cKDTree, chunk: Reals, reach: float) -> float:
+    """About how many pairs there are, from some of the rows: to count them all takes as long as to find them."""
+    step = max(1, len(chunk) // _ROWS_COUNTED)
+    return float(cKDTree(chunk[::step]).count_neighbors(tree, reach)) * step

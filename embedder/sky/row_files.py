@@ -27,8 +27,7 @@ class PartFiles:
         self._group, self._most = rows_in_group, rows_in_file
         self._waiting: list[pa.RecordBatch] = []
         self._writer: pq.ParquetWriter | None = None
-        self._in_file, self._files = 0, 0
-        self.rows = 0
+        self._rows_waiting, self._in_file, self._files = 0, 0, 0
 
     def __enter__(self) -> Self:
         return self
@@ -46,12 +45,13 @@ class PartFiles:
     def add(self, batch: pa.RecordBatch) -> None:
         """Some more rows."""
         self._waiting.append(batch)
-        if sum(one.num_rows for one in self._waiting) >= self._group:
+        self._rows_waiting += batch.num_rows
+        if self._rows_waiting >= self._group:
             self._write()
 
     def _write(self) -> None:
         waiting = pa.Table.from_batches(self._waiting, self._schema)
-        self._waiting = []
+        self._waiting, self._rows_waiting = [], 0
         for start in range(0, waiting.num_rows, self._group):
             rows = waiting.slice(start, self._group)
             if self._writer is None or self._in_file + rows.num_rows > self._most:
@@ -59,7 +59,6 @@ class PartFiles:
             assert self._writer is not None
             self._writer.write_table(rows, row_group_size=self._group)
             self._in_file += rows.num_rows
-            self.rows += rows.num_rows
 
     def _open(self) -> None:
         if self._writer is not None:

@@ -1,6 +1,7 @@
 """A survey's table, whatever its format, as a stream of Arrow batches. Imports pyarrow; astropy for what it reads.
 
-Parquet, CSV and FITS are streamed; VOTable and ECSV are read whole. Rows are counted from 0, as everywhere.
+Parquet, CSV and FITS are streamed; VOTable and ECSV are read whole, and so is Parquet with what only astropy
+understands. Rows are counted from 0, as everywhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from embedder.sky import astropy_tables
 from shared.errors import BadInput, BadTable, EmptyDataset, one_line
 
 ROWS_AT_ONCE = 1 << 17
+_NESTED_AT_ONCE = 64
 _CSV_BLOCK = 1 << 24
 _STREAM_BYTES = 1 << 22
 _KINDS = "Parquet, CSV, FITS, VOTable or ECSV, by the end of its name (.parquet, .csv, .fits, .vot, .xml, .ecsv)"
@@ -131,7 +133,8 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 def _at_once(schema: pa.Schema, columns: Sequence[str]) -> int:
     """Fewer rows where some hold images."""
-    return ROWS_AT_ONCE if all(pa.types.is_primitive(schema.field(name).type) for name in columns) else 1024
+    nested = any(pa.types.is_nested(schema.field(name).type) for name in columns)
+    return min(ROWS_AT_ONCE, _NESTED_AT_ONCE) if nested else ROWS_AT_ONCE
 
 
 def _parquet_units(schema: pa.Schema) -> dict[str, str]:
@@ -145,7 +148,11 @@ def _parquet_units(schema: pa.Schema) -> dict[str, str]:
 
 
 def _open_one_parquet(path: Path) -> Table:
-    return _open_parquet(path, [path])
+    """One file. Where astropy wrote masked or compound columns, it is for astropy to put them together again."""
+    with pq.ParquetFile(path) as opened:
+        if b"__serialized_columns__" not in (opened.schema_arrow.metadata or {}).get(b"table_meta_yaml", b""):
+            return _open_parquet(path, [path])
+    return _open_whole("parquet")(path)
 
 
 def _open_csv(path: Path) -> Table:
