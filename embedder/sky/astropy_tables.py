@@ -54,11 +54,11 @@ def quiet() -> Iterator[None]:
 
 def look_at_fits(path: Path) -> FitsTable:
     """The first table of a FITS file. Raises BadTable where it has none; what astropy raises is for the caller."""
-    with fits.open(path, memmap=True) as opened:
+    with _opened(path) as opened:
         for extension, unit in enumerate(opened):
             if isinstance(unit, fits.BinTableHDU | fits.TableHDU):
                 names = list(unit.columns.names)
-                schema = _as_batch(unit, names, 0, 1).schema
+                schema = _as_batch(path, unit, names, 0, 1).schema
                 units = {column.name: str(column.unit) for column in unit.columns if column.unit}
                 return FitsTable(extension, int(unit.header["NAXIS2"]), schema, units, _frame(path, unit.header))
     raise BadTable(f"{path.name} has no table", "a FITS file with a table", "images are given as a folder of them")
@@ -69,10 +69,10 @@ def stream_fits(path: Path, extension: int, columns: Sequence[str], at_once: int
     start, rows = 0, 1
     while start < rows:
         # Opened anew for each stretch: the pages of a memory map stay in memory while it is open.
-        with fits.open(path, memmap=True) as opened:
+        with _opened(path) as opened:
             unit = opened[extension]
             rows = len(unit.data)
-            batch = _as_batch(unit, columns, start, min(start + at_once, rows))
+            batch = _as_batch(path, unit, columns, start, min(start + at_once, rows))
         yield batch
         start += at_once
 
@@ -94,6 +94,13 @@ def units_of_yaml(text: bytes | None) -> dict[str, str]:
     return {column["name"]: str(column["unit"]) for column in header["datatype"] if column.get("unit")}
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[fits.HDUList]:
+    """The file is opened here, so that it is closed too where astropy cannot read it."""
+    with path.open("rb") as file, fits.open(file, memmap=True) as opened:
+        yield opened
+
+
 def _frame(path: Path, header: fits.Header) -> str | None:
     """RADESYS of a header. Raises BadTable for an equinox that is not the frame's usual one."""
     said = header.get("RADESYS", header.get("RADECSYS"))
@@ -106,7 +113,7 @@ def _frame(path: Path, header: fits.Header) -> str | None:
     return frame
 
 
-def _as_batch(unit: Any, columns: Sequence[str], start: int, stop: int) -> pa.RecordBatch:
+def _as_batch(path: Path, unit: Any, columns: Sequence[str], start: int, stop: int) -> pa.RecordBatch:
     rows = unit.data[start:stop]
     arrays = []
     for name in columns:
@@ -114,7 +121,7 @@ def _as_batch(unit: Any, columns: Sequence[str], start: int, stop: int) -> pa.Re
         nothing = unit.columns[name].null
         if nothing is not None and values.dtype.kind in "iu":
             values = np.ma.masked_equal(values, nothing)
-        arrays.append(_as_arrow(Path(unit._file.name).name, name, values))
+        arrays.append(_as_arrow(path.name, name, values))
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 

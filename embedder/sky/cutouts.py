@@ -76,6 +76,7 @@ def _grid(ra: float, dec: float, side: int, scale: float) -> WCS:
     grid.wcs.crval = [ra, dec]
     grid.wcs.crpix = [(side + 1) / 2] * 2
     grid.wcs.cdelt = [-scale / 3600.0, scale / 3600.0]
+    grid.wcs.lonpole = 180.0  # at the very pole wcslib would take 0, and turn the patch round
     return grid
 
 

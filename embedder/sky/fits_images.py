@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy import units
 from astropy.io import fits
-from astropy.wcs import WCS, InvalidSubimageSpecificationError, WcsError
+from astropy.wcs import WCS, InvalidSubimageSpecificationError, SingularMatrixError, WcsError
 from astropy.wcs.utils import pixel_to_skycoord, proj_plane_pixel_area
 
 from embedder.sky.astropy_tables import UNREADABLE, quiet
@@ -119,7 +119,7 @@ def _find_unit(text: str) -> str | None:
 @contextmanager
 def _first_image(path: Path) -> Iterator[tuple[Any, Any]]:
     try:
-        with quiet(), fits.open(path, memmap=False) as opened:
+        with quiet(), path.open("rb") as file, fits.open(file, memmap=False) as opened:
             for image in opened:
                 if image.is_image and len(image.shape) >= 2:
                     yield opened, image
@@ -127,6 +127,9 @@ def _first_image(path: Path) -> Iterator[tuple[Any, Any]]:
             raise BadTable(f"{path.name} has no image", "an image of two axes at least")
     except SameSkyError:
         raise
+    except SingularMatrixError as error:
+        wrong = f"{path.name} has a WCS without an inverse: a scale is nought, or two axes run the same way"
+        raise BadTable(wrong, "axes that span the sky", "mend the header") from error
     except (WcsError, *UNREADABLE) as error:
         reason = f"{one_line(error):.300}"
         raise BadTable(f"{path.name} cannot be read: {reason}", "a whole FITS image", "write it again") from error

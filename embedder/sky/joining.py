@@ -172,7 +172,7 @@ class Joiner:
         ambiguous = (counts[0] > 1) | (counts[1] > 1)
         separation = to_arcsec(self._matches.chord[pairs])
         self._count(separation, east, north, ambiguous)
-        ids = self._name(mine, other, left_rows)
+        ids = self._name(mine, other, left_rows, right_rows)
         columns = [ids, mine.ra, mine.dec, separation, east, north, ambiguous]
         columns += [counts[0], left_rows, counts[1], right_rows]
         for side, rows, batch in ((self._left.side, left_rows, mine.batch), (self._right.side, right_rows, other)):
@@ -196,7 +196,7 @@ class Joiner:
         self.tally.incomplete[side.name] = self.tally.incomplete.get(side.name, 0) + incomplete
         return as_structs(cutouts, side.band)
 
-    def _name(self, mine: Slab, other: pa.RecordBatch, left_rows: Rows) -> list[str]:
+    def _name(self, mine: Slab, other: pa.RecordBatch, left_rows: Rows, right_rows: Rows) -> list[str]:
         """The ids: of the left side's column, or the right's, or from the positions."""
         left_id, right_id = self._left.side.id_column, self._right.side.id_column
         if left_id or right_id:
@@ -206,16 +206,17 @@ class Joiner:
             ]
         else:
             names = designate(mine.ra, mine.dec)
-        for name, row in zip(names, left_rows.tolist(), strict=True):
+        side, rows = (self._right.side, right_rows) if right_id else (self._left.side, left_rows)
+        for name, row in zip(names, rows.tolist(), strict=True):
             try:
                 check_object_id(name)
             except BadName as error:
-                where = self._left.side.place(row)
+                where = side.place(row)
                 raise BadTable(f"{where}: {error.wrong}", error.expected, "choose another id column") from error
             if name in self._seen:
-                where = self._left.side.place(row)
+                where = side.place(row)
                 raise DuplicateObjectIds(
-                    f"object id {name!r:.300} is that of {self._left.side.place(self._seen[name])}, and of {where}",
+                    f"object id {name!r:.300} is that of {side.place(self._seen[name])}, and of {where}",
                     "each object once",
                     "name a column of unique ids by --left-id or --right-id",
                 )

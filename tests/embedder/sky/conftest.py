@@ -22,6 +22,7 @@ def make_wcs(ra: float, dec: float, side: int, scale: float, turn: float = 0.0) 
     wcs.wcs.radesys = "ICRS"
     wcs.wcs.crval = [ra, dec]
     wcs.wcs.crpix = [(side + 1) / 2] * 2
+    wcs.wcs.lonpole = 180.0
     cosine, sine = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     wcs.wcs.cd = scale / 3600 * np.array([[-cosine, sine], [sine, cosine]])
     return wcs
