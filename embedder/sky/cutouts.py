@@ -54,7 +54,9 @@ def cut_out(image: SkyImage, ra: float, dec: float, size_arcsec: float, scale_ar
     values = values.reshape(side, finer, side, finer).mean(axis=(1, 3))
     if not is_per_area(image.header.unit):
         values *= (scale / image.header.scale) ** 2
-    return Cutout(values.astype(np.float32), scale, int(np.count_nonzero(~np.isfinite(values))))
+    with np.errstate(over="ignore"):  # beyond single precision is infinite, which a recipe repairs and counts
+        flux = values.astype(np.float32)
+    return Cutout(flux, scale, int(np.count_nonzero(~np.isfinite(flux))))
 
 
 def count_pixels(size_arcsec: float, scale: float) -> int:

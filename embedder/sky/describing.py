@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,18 +54,19 @@ def write_card(path: Path, report: dict[str, Any]) -> None:
 
 
 def write_study(path: Path, sides: Sequence[Side], framing: Framing | None, matched: int) -> bool:
-    """A study of the dataset in the folder of `path`, images as images, plain columns as text. False: it has none."""
+    """Write a study of the dataset in the folder of `path`: images as images, plain columns as text.
+
+    Returns whether there is one: a single table of words has nothing to be compared with.
+    """
     images: dict[str, Any] = {}
     texts: dict[str, Any] = {}
     for side in sides:
         images.update(_image_modalities(side, framing, path.parent / MATCHED))
         if not any(name in images for name in (side.name, *_column_modalities(side))):
             texts.update(_text_modality(side))
-    if not images and not texts:
+    pairs = _policies(len(images), len(texts))
+    if not pairs:
         return False
-    pairs = ["crossmodal"]
-    if images and texts and "crosskind" in get_args(PairPolicy):
-        pairs.append("crosskind")
     name = dataset_name(*sides)
     data = {
         "title": f"The same objects in {sides[0].name} and in {sides[1].name}",
@@ -79,6 +80,16 @@ def write_study(path: Path, sides: Sequence[Side], framing: Framing | None, matc
         head += f"# Of each table the first {_MOST_TOLD} plain columns are told: choose those that say something.\n"
     path.write_text(head + yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return True
+
+
+def _policies(images: int, texts: int) -> list[PairPolicy]:
+    """The policies that find pairs among so many modalities of each kind."""
+    policies: list[PairPolicy] = []
+    if images > 1 or texts > 1:
+        policies.append("crossmodal")
+    if images and texts:
+        policies.append("crosskind")
+    return policies or (["intramodal"] if images else [])
 
 
 def _neighbours(matched: int) -> int:

@@ -6,7 +6,7 @@ Imports numpy, pyarrow and astropy.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,8 @@ class TableSide:
     def tellable(self) -> list[tuple[str, str]]:
         """Plain columns, with their units, that say something else than where and which an object is."""
         apart = {self._where.longitude, self._where.latitude, self.id_column}
-        plain = (pa.types.is_floating, pa.types.is_integer, pa.types.is_string, pa.types.is_boolean)
+        types = pa.types
+        plain = (types.is_floating, types.is_integer, types.is_string, types.is_large_string, types.is_boolean)
         return [
             (field.name, self._table.units.get(field.name, ""))
             for field in self.schema
@@ -142,7 +143,7 @@ class ImageSide:
 
     id_column = None
 
-    def __init__(self, request: SideRequest, name: str, tell: Tell) -> None:
+    def __init__(self, request: SideRequest, name: str, files: Sequence[Path], tell: Tell) -> None:
         for option, given in (
             ("position", request.position),
             ("frame", request.frame),
@@ -151,11 +152,11 @@ class ImageSide:
         ):
             if given is not None:
                 raise BadInput(f"--left-{option} or --right-{option} is for a table; {request.path.name} is a folder")
-        self.name, self._folder, self._unit = name, request.path, request.unit
+        self.name, self._folder, self._unit = name, request.path.resolve(), request.unit
         self.band = request.band or name
         if request.unit is not None:
             parse_unit(request.unit, "the option")
-        self._files = find_images(request.path)
+        self._files = files
         self.unit, seen = "", []
         for file in self._files:
             header = read_header(file, request.unit)
@@ -222,13 +223,20 @@ def open_side(request: SideRequest, tell: Tell = lambda done: None) -> Side:
     Raises BadInput, BadTable, EmptyDataset, MissingColumn, NotFinite or UnknownName.
     """
     name = _name(request)
-    if request.path.is_dir() and find_images(request.path):
-        return ImageSide(request, name, tell)
-    return TableSide(request, name)
+    try:
+        images = find_images(request.path) if request.path.is_dir() else []
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise BadInput(
+            f"{str(request.path)!r:.300} cannot be read: {error.strerror}", "a table, or a folder"
+        ) from error
+    return ImageSide(request, name, images, tell) if images else TableSide(request, name)
 
 
 def _name(request: SideRequest) -> str:
     if request.name is not None:
         return check_name(request.name)
     stem = request.path.resolve().name.split(".")[0].lower()
-    return check_name(re.sub(r"[^a-z0-9_+-]+", "-", stem).strip("-_+")[:32])
+    name = re.sub(r"[^a-z0-9_+-]+", "-", stem).strip("-_+")[:32]
+    if not name:
+        raise BadInput(f"{str(request.path)!r:.200} gives no name", "a-z, 0-9", "give --left-name or --right-name")
+    return name

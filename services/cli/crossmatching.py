@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,30 +18,41 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from services.cli.output import as_json as write_json
 from services.cli.output import show
 
+if TYPE_CHECKING:
+    from embedder.sky.crossmatch import Plan
+    from embedder.sky.sides import SideRequest
+
 _TABLES = "a table (Parquet, CSV, FITS, VOTable, ECSV), or a folder of FITS images"
-LeftName = Annotated[str | None, typer.Option(help="Name of the left survey; else from its path.")]
-RightName = Annotated[str | None, typer.Option(help="Name of the right survey; else from its path.")]
+Left = Annotated[Path, typer.Argument(metavar="LEFT", show_default=False, help=f"One survey: {_TABLES}.")]
+Right = Annotated[Path, typer.Argument(metavar="RIGHT", show_default=False, help="The other, likewise.")]
+Radius = Annotated[str, typer.Option(help="How far two positions of one object may be apart: 1arcsec.")]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the dataset goes.")]
+Size = Annotated[str | None, typer.Option(help="Patch of sky to cut from images: 4arcmin.")]
+Scale = Annotated[str | None, typer.Option(help="Pixel of the cutouts, 1.8arcsec; else each image's own.")]
+DropAmbiguous = Annotated[
+    bool, typer.Option("--drop-ambiguous", help="Leave out matches with another candidate within the radius.")
+]
+Name = Annotated[str | None, typer.Option(help="Name of this survey; else from its path.")]
 Position = Annotated[str | None, typer.Option(metavar="RA,DEC", help="Its position columns; else by their names.")]
 FrameName = Annotated[str | None, typer.Option(help="Frame of its table: icrs, fk5, fk4, galactic.")]
 IdColumn = Annotated[str | None, typer.Option(help="Its column of object ids; else designations from positions.")]
 Columns = Annotated[str | None, typer.Option(metavar="A,B,...", help="Columns of its table to keep; else all.")]
 Band = Annotated[str | None, typer.Option(help="Band of its images; else its name.")]
 Unit = Annotated[str | None, typer.Option(help="Unit of its images' pixels, where headers have no BUNIT.")]
+Json = Annotated[bool, typer.Option("--json", help="Write the report as JSON.")]
 
 
 def crossmatch(
-    left: Annotated[Path, typer.Argument(metavar="LEFT", show_default=False, help=f"One survey: {_TABLES}.")],
-    right: Annotated[Path, typer.Argument(metavar="RIGHT", show_default=False, help="The other, likewise.")],
+    left: Left,
+    right: Right,
     *,
-    radius: Annotated[str, typer.Option(help="How far two positions of one object may be apart: 1arcsec.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the dataset goes.")],
-    size: Annotated[str | None, typer.Option(help="Patch of sky to cut from both surveys' images: 4arcmin.")] = None,
-    scale: Annotated[str | None, typer.Option(help="Pixel of the cutouts; else each image's own: 1.8arcsec.")] = None,
-    drop_ambiguous: Annotated[
-        bool, typer.Option("--drop-ambiguous", help="Leave out matches with another candidate within the radius.")
-    ] = False,
-    left_name: LeftName = None,
-    right_name: RightName = None,
+    radius: Radius,
+    output: Output,
+    size: Size = None,
+    scale: Scale = None,
+    drop_ambiguous: DropAmbiguous = False,
+    left_name: Name = None,
+    right_name: Name = None,
     left_position: Position = None,
     right_position: Position = None,
     left_frame: FrameName = None,
@@ -53,30 +65,36 @@ def crossmatch(
     right_band: Band = None,
     left_unit: Unit = None,
     right_unit: Unit = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the report as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Match two surveys on the sky, object by object, and write the matched ones as a dataset."""
-    from embedder.sky.angles import parse_angle
-    from embedder.sky.crossmatch import Plan
     from embedder.sky.crossmatch import crossmatch as match
     from embedder.sky.sides import SideRequest
 
-    plan = Plan(
-        SideRequest(left, left_name, left_position, left_frame, left_id, _split(left_columns), left_band, left_unit),
-        SideRequest(
-            right, right_name, right_position, right_frame, right_id, _split(right_columns), right_band, right_unit
-        ),
-        radius_arcsec=parse_angle(radius, "--radius"),
-        size_arcsec=None if size is None else parse_angle(size, "--size"),
-        scale_arcsec=None if scale is None else parse_angle(scale, "--scale"),
-        drop_ambiguous=drop_ambiguous,
+    one = SideRequest(left, left_name, left_position, left_frame, left_id, _split(left_columns), left_band, left_unit)
+    other = SideRequest(
+        right, right_name, right_position, right_frame, right_id, _split(right_columns), right_band, right_unit
     )
+    plan = _plan(one, other, radius, size, scale)
     with _bars(Console(stderr=True)) as bars:
-        report = match(plan, output, bars)
+        report = match(replace(plan, drop_ambiguous=drop_ambiguous), output, bars)
     if as_json:
         typer.echo(write_json(report))
     else:
         show(Console(), *_lines(report, output))
+
+
+def _plan(left: SideRequest, right: SideRequest, radius: str, size: str | None, scale: str | None) -> Plan:
+    from embedder.sky.angles import parse_angle
+    from embedder.sky.crossmatch import Plan
+
+    return Plan(
+        left,
+        right,
+        radius_arcsec=parse_angle(radius, "--radius"),
+        size_arcsec=None if size is None else parse_angle(size, "--size"),
+        scale_arcsec=None if scale is None else parse_angle(scale, "--scale"),
+    )
 
 
 def _split(columns: str | None) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""Surveys to be matched: a table or an image that cannot be believed is refused by name, with its file and row.
+"""Surveys of one's own: a table or an image that cannot be believed is refused by name, with its file and row.
 
 The folder that was to be written is not there afterwards, nor anything else.
 """
@@ -381,7 +381,7 @@ def whole(kind: str, folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["csv", "ecsv", "vot", "fits", "parquet"])
-@tuned(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tuned(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=some.data())
 def test_any_bytes_are_a_table_or_a_named_error(
     kind: str, data: some.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -251,7 +251,7 @@ def test_a_folder_of_images_against_a_table(tmp_path: Path, write_image: WriteIm
     values = np.random.default_rng(1).normal(size=(40, 40)).astype(np.float32)
     assert np.array_equal(np.float32(image["flux"][0]), values[10:30, 10:30])
     study = read_study_file(folder / "study.yaml")
-    assert study.pairs == ("crossmodal", "crosskind")
+    assert study.pairs == ("crosskind",)
     dataset, modalities = resolve_dataset(study.datasets[0], settings)
     assert {modality.name: modality.kind for modality in modalities} == {"known": "text", "radio": "image"}
     assert dataset.rows == 2

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from astropy.io import fits
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
@@ -129,6 +130,28 @@ def test_axes_of_one_element_are_dropped_wherever_they_stand(tmp_path: Path, wri
     assert image.header.shape == (12, 12)
     assert (image.header.ra, image.header.dec) == pytest.approx((150.0, 2.0))
     assert np.array_equal(image.values, values[0, 0].astype(np.float32))
+
+
+def test_compressed_images_and_later_extensions_are_read(tmp_path: Path, write_image: WriteImage) -> None:
+    values = np.random.default_rng(4).normal(size=(12, 12)).astype(np.float32)
+    plain = write_image(tmp_path / "plain.fits", values=values)
+    header = fits.getheader(plain)
+    packed = fits.CompImageHDU(values, header, compression_type="GZIP_2", quantize_level=0)
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(tmp_path / "packed.fits.fz")
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(values, header)]).writeto(tmp_path / "later.fits.gz")
+    for name in ("plain.fits", "packed.fits.fz", "later.fits.gz"):
+        assert np.array_equal(read_image(tmp_path / name, None).values, values)
+
+
+def test_distortions_of_a_camera_are_followed(tmp_path: Path, write_image: WriteImage) -> None:
+    """SIP: 0.01 u² pixels to the east or west; the value that an image has at 10 pixels is shown at 11."""
+    columns = np.broadcast_to(np.arange(41.0), (41, 41))
+    sip = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 0.01}
+    image = read_image(write_image(tmp_path / "sip.fits", values=columns, **sip), None)
+    cutout = cut_out(image, 150.0, 2.0, 31.0)
+    across = np.arange(31.0) - 15
+    seen = cutout.flux[15] - 20
+    assert np.allclose(seen + 0.01 * seen**2, across, atol=0.02)
 
 
 def test_images_in_galactic_coordinates_and_of_b1950_are_placed(tmp_path: Path, write_image: WriteImage) -> None:
