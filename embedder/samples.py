@@ -53,6 +53,20 @@ class Spectrum:
     mask: Bools
 
 
+@dataclass(frozen=True, slots=True)
+class LightCurve:
+    """Brightness of one object against time, in the order of its table; there may be no sample.
+
+    time: `(sample,) float64`, days; flux: `(sample,) float32`, in the survey's own unit; error: its standard deviation,
+    the same shape, or None when the survey gives none; bands: the band of each sample, or None likewise.
+    """
+
+    time: npt.NDArray[np.float64]
+    flux: Floats
+    error: Floats | None = None
+    bands: npt.NDArray[np.str_] | None = None
+
+
 Value = float | str | None
 """What a catalogue says of one object in one column: a number, whole or not, or words; None where it says nothing."""
 
@@ -64,7 +78,7 @@ class Entry:
     values: Mapping[str, Value]
 
 
-Observation = Image | Picture | Spectrum | Entry
+Observation = Image | Picture | Spectrum | LightCurve | Entry
 
 
 def entry_columns(modality: Modality) -> dict[str, tuple[float | str, ...]]:

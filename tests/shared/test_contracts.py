@@ -41,6 +41,7 @@ IDENTITY = {
     "model__pooling": "cls",
     "model__takes": "spectrum",
     "model__options": {"prompt": "<image> "},
+    "model__recipe": "flux-v1",
     "layer": "block-3",
     "dtype": "bfloat16",
 }
@@ -49,9 +50,15 @@ OF_OTHER_KINDS = {  # identity too, of modalities that are no image
     "modality__unit": ({"column": "z", "unit": ""}, {"column": "z", "unit": "km / s"}),
     "modality__missing": ({"column": "z", "missing": (-1.0,)}, {"column": "z", "missing": (-99.0,)}),
     "modality__dimension": ({"column": "v", "dimension": 8}, {"column": "v", "dimension": 9}),
+    "modality__cadence_days": ({"column": "c"}, {"column": "c", "cadence_days": 2}),
     "modality__classes": ({"column": "z", "classes": ("I", "II")}, {"column": "z", "classes": ("II", "I")}),
 }
-NOT_IDENTITY = {"dataset__location": "elsewhere", "model__parameters": 9.0, "model__part_rows": 50}
+NOT_IDENTITY = {
+    "dataset__location": "elsewhere",
+    "model__parameters": 9.0,
+    "model__part_rows": 50,
+    "model__knows": ("hsc-g",),
+}
 
 
 def test_every_field_is_known_to_be_identity_or_not() -> None:
@@ -69,7 +76,8 @@ def test_what_would_change_the_vectors_changes_the_digest(make_spec: SpecMaker, 
 
 @pytest.mark.parametrize("field", OF_OTHER_KINDS)
 def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> None:
-    kind = {"modality__columns": "text", "modality__dimension": "vector"}.get(field, "label")
+    kinds = {"modality__columns": "text", "modality__dimension": "vector", "modality__cadence_days": "light-curve"}
+    kind = kinds.get(field, "label")
     one, other = (Modality(name="m", kind=kind, recipe="r-v1", **fields) for fields in OF_OTHER_KINDS[field])
     assert one.digest != other.digest
 
@@ -90,6 +98,11 @@ def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> N
         ("label", {"column": "z", "classes": ("I", "I")}, "each once"),
         ("label", {"column": "z", "classes": ("I", "II ")}, "without white space"),
         ("spectrum", {"column": "s", "unit": "Jy"}, "for a label"),
+        ("spectrum", {"column": "s", "cadence_days": 1}, "for a light curve"),
+        ("light-curve", {}, "one `column`"),
+        ("light-curve", {"column": "c", "bands": ("g", "r")}, "of one band, not 2"),
+        ("light-curve", {"column": "c", "scale_arcsec": 1}, "for an image"),
+        ("light-curve", {"column": "c", "cadence_days": 0}, "greater than 0"),
     ],
 )
 def test_a_modality_has_the_fields_of_its_kind(kind: str, fields: dict[str, Any], words: str) -> None:
