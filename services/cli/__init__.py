@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from services.cli import asking, comparisons, overviews, processes, reproducing, tending, trends
+from services.cli import asking, comparisons, crossmatching, overviews, processes, reproducing, tending, trends
 from services.cli.output import complain, exit_status
 from shared.errors import SameSkyError
 
@@ -66,6 +66,7 @@ for _command in (
     *trends.COMMANDS,
     *tending.COMMANDS,
     *reproducing.COMMANDS,
+    *crossmatching.COMMANDS,
     *processes.COMMANDS,
 ):
     app.command()(_command)
