@@ -221,7 +221,7 @@ OWN: list[tuple[str, Callable[[Path], Plain], str, str]] = [
     ("a band that is not there", modality(bands=["mid"]), "missing-band", "has no band mid; it has near"),
     ("two bands", modality(bands=["near", "near"]), "bad-study", "one band or by three"),
     ("bands that are a text", modality(bands="near"), "bad-study", "/near/bands"),
-    ("no bands", modality(bands=[]), "bad-study", "one band or by three"),
+    ("no bands, and no picture", modality(bands=[]), "missing-column", "name the bands of the modality"),
     ("a kind nobody has", modality(kind="images"), "bad-study", "did you mean image?"),
     (
         "an image as a spectrum",
