@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedder.framing import cut_patch, zoom_patch
-from embedder.samples import Entry, Image, Observation, Spectrum, Value
+from embedder.samples import Entry, Image, Observation, Spectrum, Value, Vector
 from shared.errors import BadStudy, UnknownName
 from shared.modalities import Kind, Modality
 
@@ -54,7 +54,7 @@ class Prepared:
     """What a model is shown of one object.
 
     values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a text; numbers,
-    `(column,) float32`; or a label, `(1,) float32`.
+    `(column,) float32`; a vector, `(d,) float32`; or a label, `(1,) float32`.
     repaired: how many values were mended, by kind.
     """
 
@@ -192,6 +192,16 @@ def give_numbers(observation: Observation, modality: Modality) -> Prepared | Dro
     return Prepared(narrow) if np.isfinite(narrow).all() else Dropped("unknown-number")
 
 
+def give_vector(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`vector-v1`: a published vector as the table has it, in single precision, `(d,) float32`.
+
+    One that double precision alone could hold is rounded to the nearest, and counted as `rounded-vectors`.
+    """
+    if not isinstance(observation, Vector):
+        raise TypeError(f"a recipe of vectors was given {modality.name}, a {type(observation).__name__}")
+    return Prepared(observation.values, {"rounded-vectors": 1} if observation.rounded else {})
+
+
 def read_label(observation: Observation, modality: Modality) -> Prepared | Dropped:
     """`label-v1`: the value itself, in single precision; of a word, its place among the classes, from 0.
 
@@ -266,6 +276,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             Recipe("spectrum-v1", "spectrum", show_spectrum),
             Recipe("sentence-v1", "text", tell_entry),
             Recipe("numbers-v1", "numbers", give_numbers),
+            Recipe("vector-v1", "vector", give_vector),
             Recipe("label-v1", "label", read_label),
         )
     }

@@ -38,6 +38,15 @@ def _load_given(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     return GivenAdapter()
 
 
+def _load_published(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    del dtype, settings
+    from embedder.adapters.given import AS_PUBLISHED, PublishedAdapter
+
+    if model.revision != AS_PUBLISHED:
+        raise CheckpointUnavailable(f"vectors of {model.name} are not published at {model.revision}", AS_PUBLISHED)
+    return PublishedAdapter()
+
+
 def _load_efficientnet(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     from embedder.adapters.efficientnet import load_efficientnet
     from embedder.device import choose_device, find_dtype
@@ -77,6 +86,7 @@ _LOADERS: Mapping[str, Load] = MappingProxyType(
         "hf-text-wheel": _load_text_wheel,
         "label": _load_given,
         "numbers": _load_given,
+        "published": _load_published,
         "fake": _load_fake,
     }
 )

@@ -50,6 +50,10 @@ OF_OTHER_KINDS = {  # identity too, of modalities that are no image
     "modality__missing": ({"column": "z", "missing": (-1.0,)}, {"column": "z", "missing": (-99.0,)}),
     "modality__dimension": ({"column": "v", "dimension": 8}, {"column": "v", "dimension": 9}),
     "modality__classes": ({"column": "z", "classes": ("I", "II")}, {"column": "z", "classes": ("II", "I")}),
+    "modality__made_of": (
+        {"column": "v", "dimension": 8, "made_of": "image"},
+        {"column": "v", "dimension": 8, "made_of": "spectrum"},
+    ),
 }
 NOT_IDENTITY = {"dataset__location": "elsewhere", "model__parameters": 9.0, "model__part_rows": 50}
 
@@ -69,7 +73,8 @@ def test_what_would_change_the_vectors_changes_the_digest(make_spec: SpecMaker, 
 
 @pytest.mark.parametrize("field", OF_OTHER_KINDS)
 def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> None:
-    kind = {"modality__columns": "text", "modality__dimension": "vector"}.get(field, "label")
+    kinds = {"modality__columns": "text", "modality__dimension": "vector", "modality__made_of": "vector"}
+    kind = kinds.get(field, "label")
     one, other = (Modality(name="m", kind=kind, recipe="r-v1", **fields) for fields in OF_OTHER_KINDS[field])
     assert one.digest != other.digest
 
@@ -90,6 +95,7 @@ def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> N
         ("label", {"column": "z", "classes": ("I", "I")}, "each once"),
         ("label", {"column": "z", "classes": ("I", "II ")}, "without white space"),
         ("spectrum", {"column": "s", "unit": "Jy"}, "for a label"),
+        ("spectrum", {"column": "s", "made_of": "image"}, "for a vector"),
     ],
 )
 def test_a_modality_has_the_fields_of_its_kind(kind: str, fields: dict[str, Any], words: str) -> None:
