@@ -187,8 +187,8 @@ class StudyRequest(Contract):
     @field_validator("models", mode="before")
     @classmethod
     def _some_model(cls, given: object, info: ValidationInfo) -> object:
-        datasets = info.data.get("datasets", ())
-        computed = not datasets or any(dataset.modalities or not dataset.embeddings for dataset in datasets)
+        datasets = info.data.get("datasets", ())  # none where they are refused themselves
+        computed = any(dataset.modalities or not dataset.embeddings for dataset in datasets)
         if computed and given == ():
             raise PydanticKnownError("missing")
         if computed and given == []:

@@ -104,7 +104,7 @@ def _describe(found: TableColumns) -> Iterator[str]:
         rounded = ", float64: rounded to single precision where it must be" if one.type == "double" else ""
         yield f"  {one.column}: {one.model} of {one.modality}{layer}, {one.dimension} numbers{rounded}"
     if found.others:
-        yield f"not taken: {len(found.others)} columns"
+        yield f"columns not taken: {len(found.others)}"
     for other in found.others[:_MOST_OTHERS]:
         yield f"  {one_line(other.column):.140} ({one_line(other.type):.60}): {other.why}"
     if len(found.others) > _MOST_OTHERS:

@@ -111,7 +111,7 @@ def test_a_name_is_never_taken_apart(with_rows: Callable[..., None]) -> None:
     }
     for column, meaning in wanted.items():
         assert recognise([column], modalities).known == {column: meaning}
-    with pytest.raises(BadTable, match="'lava_15_7b_hsc' may be lava-1.5-7b of hsc or lava-15 of 7b_hsc"):
+    with pytest.raises(BadTable, match=r"'lava_15_7b_hsc' may be lava-1\.5-7b of hsc or lava-15 of 7b_hsc"):
         recognise(["lava_15_7b_hsc"], modalities)
     assert recognise(["lava_15_7b_hsc"], known_modalities("sky")).known == {
         "lava_15_7b_hsc": Meaning("lava-1.5-7b", "hsc")
@@ -198,7 +198,7 @@ def test_one_file_is_as_the_folder_that_holds_it_alone(save: Callable[..., Path]
     assert [one.digest for one in specify(ask(file), settings)] == [
         one.digest for one in specify(ask(file.parent), settings)
     ]
-    with pytest.raises(UnknownName, match="there is no split of .* 'test'"):
+    with pytest.raises(UnknownName, match=r"there is no split of .* 'test'"):
         specify(ask(file, split="test"), settings)
 
 
@@ -309,7 +309,7 @@ def test_images_and_vectors_of_one_table_are_one_dataset(
 
 def test_repeated_ids_are_refused(save: Callable[..., Path], settings: Settings) -> None:
     file = save({"vit_base_hsc": lists(3, 4), "id": pa.array([1, 2, 1])})
-    with pytest.raises(DuplicateObjectIds, match="object id '1' stands in train.parquet, row 0"):
+    with pytest.raises(DuplicateObjectIds, match=r"object id '1' stands in train\.parquet, row 0"):
         specify(ask(file, id_column="id"), settings)
 
 
