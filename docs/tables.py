@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +11,8 @@ from typing import Any
 
 from embedder.catalogue.datasets import known_datasets
 from embedder.catalogue.models import listed_models
+from embedder.catalogue.rows import ModelRow
+from embedder.recipes import RECIPES
 from scorer.metrics import METRICS, PROBES, Metric
 from services.api import ENDPOINTS
 from services.meters import TABLE as METERS
@@ -30,13 +33,50 @@ def settings() -> str:
     return markdown(["setting", "default", "unit", "what it is"], rows)
 
 
+def families() -> str:
+    """Every listed family, with the names and sizes of its models."""
+    families: dict[str, list[ModelRow]] = {}
+    for row in listed_models():
+        families.setdefault(row.family, []).append(row)
+    rows = (
+        [
+            family,
+            sizes[0].takes,
+            ", ".join(f"`{row.name}` {_millions(row.parameters)}".strip() for row in sizes),
+            sizes[0].licence,
+        ]
+        for family, sizes in families.items()
+    )
+    return markdown(["family", "takes", "models, million parameters", "licence"], rows)
+
+
+def _millions(parameters: float) -> str:
+    return f"{parameters:,.0f}" if parameters >= 100 else f"{parameters:.3g}"
+
+
 def models() -> str:
     """Every listed model."""
     rows = (
-        [f"`{row.name}`", row.family, f"{row.parameters:g}", f"`{row.checkpoint}`", row.pooling, row.licence]
+        [
+            f"`{row.name}`",
+            f"{row.parameters:g}",
+            f"`{row.checkpoint}`",
+            row.pooling,
+            f"{row.blocks or ''}",
+            ", ".join(f"{name}: {json.dumps(value)}" for name, value in row.options.items()),
+            row.licence,
+        ]
         for row in listed_models()
     )
-    return markdown(["model", "family", "million parameters", "checkpoint", "vector", "licence"], rows)
+    return markdown(["model", "million parameters", "checkpoint", "vector", "blocks", "options", "licence"], rows)
+
+
+def recipes() -> str:
+    """Every recipe, by what it takes."""
+    found = sorted((RECIPES.find(name) for name in RECIPES.names()), key=lambda recipe: (recipe.kind, recipe.name))
+    said = ((recipe, (recipe.prepare.__doc__ or "").split("\n")[0].partition(": ")[2]) for recipe in found)
+    rows = ([f"`{recipe.name}`", recipe.kind, first[:1].upper() + first[1:]] for recipe, first in said)
+    return markdown(["recipe", "of", "what a model is shown"], rows)
 
 
 def datasets() -> str:
@@ -82,11 +122,13 @@ def meters() -> str:
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "settings": settings,
-        "models": models,
+        "families": families,
         "datasets": datasets,
         "endpoints": endpoints,
         "metrics": metrics,
     },
+    "docs/models.md": {"models": models},
+    "docs/datasets.md": {"recipes": recipes},
     "docs/seeing.md": {"meters": meters},
 }
 

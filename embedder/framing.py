@@ -1,4 +1,4 @@
-"""Which patch of sky is shown, and its linear zoom to the size every recipe yields. Imports numpy only.
+"""Which patch of sky is shown, and its linear zoom to the size a recipe yields. Imports numpy; Pillow for pictures.
 
 A patch is centred, square, and given by its angular size, so that two surveys of different pixels show the
 same sky.
@@ -55,6 +55,14 @@ def zoom_patch(patch: Patch) -> npt.NDArray[np.float64]:
     """The patch on `(band, SIDE, SIDE)` pixels, by linear interpolation; the outermost pixels' centres stay so."""
     columns_zoomed = _interpolate(patch.flux, patch.columns)
     return _interpolate(columns_zoomed.swapaxes(1, 2), patch.rows).swapaxes(1, 2)
+
+
+def resize_picture(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """A square picture, `(y, x, 3)`, on `(side, side, 3)` pixels: linear, and without aliasing when it shrinks."""
+    from PIL import Image as Pillow
+
+    resized = Pillow.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Pillow.Resampling.BILINEAR)
+    return np.asarray(resized)
 
 
 def find_bands(bands: tuple[str, ...], modality: Modality) -> list[int]:

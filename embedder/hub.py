@@ -13,20 +13,21 @@ from pathlib import Path
 from typing import Literal
 
 import httpx2  # what huggingface_hub 2 speaks through; its network errors are not wrapped
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE, is_offline_mode
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import repo_folder_name
 
 from embedder.contents import LOCAL, hash_folder
-from shared.errors import CheckpointUnavailable, HubUnavailable, SameSkyError
+from shared.errors import CheckpointUnavailable, HubUnavailable, SameSkyError, one_line
 from shared.settings import Settings
 
 RepoKind = Literal["model", "dataset"]
@@ -85,6 +86,15 @@ def snapshot_folder(kind: RepoKind, repo_id: str, revision: str) -> Path:
     )
 
 
+def fetch_file(kind: RepoKind, repo_id: str, revision: str, name: str) -> Path:
+    """One file of a repository at a commit: from the local cache, where it is kept, or else from the hub.
+
+    Raises CheckpointUnavailable for one that is not there, HubUnavailable when the hub does not answer.
+    """
+    with translate_hub_errors(kind, repo_id, revision):
+        return Path(hf_hub_download(repo_id, name, repo_type=kind, revision=revision))
+
+
 def open_stand_in(kind: RepoKind, repo_id: str, revision: str, settings: Settings) -> Path | None:
     """The local folder that `revision` was read from; None when `revision` is a commit of the hub.
 
@@ -138,6 +148,8 @@ def _explain_refusal(cause: BaseException, what: str) -> CheckpointUnavailable |
         wrong, remedy = f"{what} is gated", "ask for access on its page, and set HF_TOKEN for the embedder and the api"
     elif isinstance(cause, RevisionNotFoundError | RepositoryNotFoundError):
         wrong, remedy = f"{what} is not on the hub", "check the id and the revision; a private one needs HF_TOKEN"
+    elif isinstance(cause, RemoteEntryNotFoundError):
+        wrong, remedy = f"{what} lacks a file: {one_line(cause)}", "check the file's name, or choose another revision"
     elif isinstance(cause, HfHubHTTPError) and not _may_pass(cause):
         wrong = f"the hub refused {what}: {cause}"
     elif is_offline_mode() and isinstance(cause, OfflineModeIsEnabled | LocalEntryNotFoundError):

@@ -22,9 +22,10 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from embedder.framing import cut_patch, zoom_patch
-from embedder.samples import Entry, Image, Observation, Spectrum, Value, Vector
-from shared.errors import BadStudy, UnknownName
+from embedder.extensions import Registry
+from embedder.framing import cut_patch, resize_picture, zoom_patch
+from embedder.samples import Entry, Image, Observation, Picture, Spectrum, Value, Vector
+from shared.errors import BadStudy
 from shared.modalities import Kind, Modality
 
 Numbers = npt.NDArray[np.float64]
@@ -46,6 +47,7 @@ PERCENTILES: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 _SOFTENING = 20.0
+_PICTURE_SIDE = 224
 _DIGITS = 4  # significant ones, of a number in a sentence
 
 
@@ -53,7 +55,7 @@ _DIGITS = 4  # significant ones, of a number in a sentence
 class Prepared:
     """What a model is shown of one object.
 
-    values: an image, `(SIDE, SIDE, 3) uint8`, red first; a spectrum, `(sample,) float32`; a text; numbers,
+    values: an image, `(y, x, 3) uint8`, square, red first; a spectrum, `(sample,) float32`; a text; numbers,
     `(column,) float32`; a vector, `(d,) float32`; or a label, `(1,) float32`.
     repaired: how many values were mended, by kind.
     """
@@ -71,29 +73,38 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One way from flux to model input. bands: the only bands it knows, or None where any will do."""
+    """One way from flux to model input.
+
+    bands: the only bands it knows, or None where any will do. of_pictures: whether it takes images that are in colours
+    already, and so have no bands.
+    """
 
     name: str
     kind: Kind
     prepare: Callable[[Observation, Modality], Prepared | Dropped]
     bands: frozenset[str] | None = None
+    of_pictures: bool = False
 
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of that name. Raises UnknownName, with near names."""
-    if name not in RECIPES:
-        raise UnknownName.of("recipe", name, RECIPES)
-    return RECIPES[name]
+    return RECIPES.find(name)
 
 
 def check_recipe(modality: Modality) -> None:
     """Refuse a modality whose recipe is unknown, or cannot show it. Raises UnknownName or BadStudy."""
     recipe = find_recipe(modality.recipe)
     if recipe.kind != modality.kind:
-        fitting = sorted(other.name for other in RECIPES.values() if other.kind == modality.kind)
+        fitting = sorted(name for name in RECIPES.names() if RECIPES.find(name).kind == modality.kind)
         raise BadStudy(
             f"recipe {recipe.name} of modality {modality.name} is for {recipe.kind} data, not {modality.kind}",
             f"one of {', '.join(fitting)}",
+        )
+    if modality.kind == "image" and recipe.of_pictures == bool(modality.bands):
+        raise BadStudy(
+            f"recipe {recipe.name} of modality {modality.name} with {len(modality.bands)} bands",
+            "bands for fluxes, and none for pictures that are in colours already",
+            "name the bands, or take recipe picture-v1 without any",
         )
     unknown = set() if recipe.bands is None else set(modality.bands) - recipe.bands
     if unknown:
@@ -139,6 +150,22 @@ def show_by_image(observation: Observation, modality: Modality) -> Prepared | Dr
     if (low == high).any():
         return Dropped("constant-image")
     return Prepared(_show(zoom_patch(patch), low, high), repaired)
+
+
+def show_picture(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`picture-v1`: a picture that is in colours already: its centred square, `(224, 224, 3)`, by linear zoom.
+
+    224 pixels are what most models look at. An object is dropped as `constant-image` when all pixels are alike.
+    """
+    if not isinstance(observation, Picture):
+        raise TypeError(f"a recipe of pictures was given {modality.name}, a {type(observation).__name__}")
+    height, width = observation.pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = observation.pixels[top : top + side, left : left + side]
+    if square.min() == square.max():
+        return Dropped("constant-image")
+    return Prepared(resize_picture(square, _PICTURE_SIDE))
 
 
 def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dropped:
@@ -267,17 +294,20 @@ def _as_entry(observation: Observation) -> Entry:
     return observation
 
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType(
+RECIPES = Registry[Recipe](
+    "recipe",
     {
         recipe.name: recipe
         for recipe in (
             Recipe("arcsinh-match-v1", "image", show_by_survey, frozenset(PERCENTILES)),
             Recipe("arcsinh-image-v1", "image", show_by_image),
+            Recipe("picture-v1", "image", show_picture, of_pictures=True),
             Recipe("spectrum-v1", "spectrum", show_spectrum),
             Recipe("sentence-v1", "text", tell_entry),
             Recipe("numbers-v1", "numbers", give_numbers),
             Recipe("vector-v1", "vector", give_vector),
             Recipe("label-v1", "label", read_label),
         )
-    }
+    },
+    lambda extension: extension.recipes,
 )

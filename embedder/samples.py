@@ -33,6 +33,13 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """One object in colours, as somebody has shown it: `(y, x, 3) uint8`, red first."""
+
+    pixels: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
 class Spectrum:
     """Flux density of one object against wavelength.
 
@@ -68,7 +75,7 @@ class Entry:
     values: Mapping[str, Value]
 
 
-Observation = Image | Spectrum | Vector | Entry
+Observation = Image | Picture | Spectrum | Vector | Entry
 
 
 def entry_columns(modality: Modality) -> dict[str, tuple[float | str, ...]]:

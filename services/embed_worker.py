@@ -10,6 +10,7 @@ import logging
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from embedder.extensions import extensions
 from services.bench import Bench, edge
 from services.board import Board
 from services.broker import ANNOUNCE, EMBED, EMBED_PART, SCORE, Sender
@@ -118,5 +119,6 @@ def _source(dataset: DatasetRef) -> Source:
 
 
 def run(settings: Settings) -> None:
-    """Consume the `embed` queue until told to stop."""
+    """Consume the `embed` queue until told to stop. Raises BadExtension for a package that adds models, and cannot."""
+    extensions()
     run_worker(app, settings, queue=EMBED, service="embedder")

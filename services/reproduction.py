@@ -120,7 +120,7 @@ def check_runnable(study: Study, settings: Settings) -> None:
     for dataset in {spec.dataset.digest: spec.dataset for spec in study.embeddings}.values():
         if dataset.source == "parquet":
             _check_folder(dataset, settings)
-        elif dataset.source == "mocksky":
+        elif dataset.source != "hub":  # code, or a wheel, of the right version
             open_source(dataset, settings)
 
 

@@ -22,6 +22,10 @@ class Contract(BaseModel):
     LATER: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after digests were first stored: at their default they are left out, and no digest changes."""
 
+    def __hash__(self) -> int:
+        """That of its digest: equal values have equal digests, and fields may be mappings."""
+        return hash(self.digest)
+
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy with some fields changed, its own digest, and nothing kept that was made of the old ones."""
         copy = super().model_copy(update=update, deep=deep)

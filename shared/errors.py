@@ -18,6 +18,7 @@ SameSkyError
     |   +-- BadStudy             a study that contradicts itself; the field is named
     |   +-- BadTable             a file that cannot be read as a table: truncated, not Parquet
     |   +-- BadSetting           a setting that cannot be used
+    |   +-- BadExtension         an installed package that adds models or datasets, and cannot
     |   +-- MissingColumn        a column the dataset should have
     |   +-- MissingBand          a band the recipe needs
     |   +-- EmptyDataset         no rows, or no object that survived preparation
@@ -140,6 +141,10 @@ class BadTable(BadInput):
 
 class BadSetting(BadInput):
     """A setting that cannot be used."""
+
+
+class BadExtension(BadInput):
+    """An installed package that adds models or datasets, and cannot."""
 
 
 class MissingColumn(BadInput):

@@ -44,7 +44,8 @@ class Modality(Contract):
     columns: of a text or of numbers. unit: of a label, as astropy writes it. classes: the words a label may be; none:
     it is a number. missing: what stands for an unknown label, such as -99 or `n/a`. dimension: the length of a vector;
     made_of: what its publisher's model was shown, where that is known.
-    bands: the bands shown, blue to red: three, or one shown as grey; none but for an image.
+    bands: the bands shown, blue to red: three, or one shown as grey; none of a picture that is in colours already, and
+    none but for an image.
     field_arcsec: angular size of the centre patch that is shown; None shows the whole image.
     scale_arcsec: arcsec per pixel, used only where the table carries no `scale`.
     """
@@ -97,6 +98,8 @@ class Modality(Contract):
             raise ValueError("a class is a word without white space around it")
         if self.kind in _WITHOUT_SKY and (self.bands or self.field_arcsec or self.scale_arcsec):
             raise ValueError("`bands`, `field_arcsec` and `scale_arcsec` are for an image")
-        if self.kind == "image" and len(self.bands) not in (1, 3):
+        if self.kind == "image" and len(self.bands) not in (0, 1, 3):
             raise ValueError(f"an image is shown by one band or by three, blue to red, not {len(self.bands)}")
+        if self.kind == "image" and not self.bands and (self.field_arcsec or self.scale_arcsec):
+            raise ValueError("a picture without `bands` is shown whole: it has no `field_arcsec` and no `scale_arcsec`")
         return self

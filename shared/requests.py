@@ -47,7 +47,7 @@ class ModalityRequest(Contract):
     """How a user's own table shows one modality. Fields as in `shared.contracts.Modality`.
 
     column: of an image or a spectrum. columns: of a text or of numbers; a bare name stands for a column without title
-    and unit. recipe: left out, the plain one of its kind.
+    and unit. recipe: left out, the plain one of its kind. An image without bands is a picture, encoded as PNG or JPEG.
     """
 
     kind: Literal["image", "spectrum", "text", "numbers"] = "image"
@@ -73,7 +73,8 @@ class ModalityRequest(Contract):
     def define(self, name: str) -> Modality:
         """The modality of this name. Raises pydantic's ValidationError for fields that do not go together."""
         fields = self.model_dump(exclude={"recipe"})
-        return Modality(name=name, recipe=self.recipe or _RECIPES[self.kind], **fields)
+        plain = "picture-v1" if self.kind == "image" and not self.bands else _RECIPES[self.kind]
+        return Modality(name=name, recipe=self.recipe or plain, **fields)
 
 
 class LabelRequest(Contract):

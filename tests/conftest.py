@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,3 +149,20 @@ def scored_copy(scored: tuple[MemoryStore, Study]) -> MemoryStore:
     for key in store.keys(""):
         copy.put(key, store.get(key))
     return copy
+
+
+@pytest.fixture
+def specformer_checkpoint() -> dict[str, Any]:
+    """What the published file holds, tiny, with random weights: 2 blocks, 3 heads, states of 24 numbers, 40 positions.
+
+    Its hyper-parameters are those that the published class takes, with the values its configuration leaves them.
+    """
+    import torch
+
+    from embedder.adapters.specformer_network import Sizes, Specformer
+
+    torch.manual_seed(0)
+    sizes = {"input_dim": 22, "embed_dim": 24, "num_layers": 2, "num_heads": 3, "max_len": 40}
+    others = {"slice_section_length": 20, "slice_overlap": 10, "mask_num_chunks": 6, "mask_chunk_width": 50}
+    hyper_parameters = {**sizes, **others, "dropout": 0.0, "norm_first": False}
+    return {"hyper_parameters": hyper_parameters, "state_dict": Specformer(Sizes(**sizes)).state_dict()}

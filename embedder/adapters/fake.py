@@ -94,7 +94,8 @@ class FakeAdapter:
         """The mean of each cell and colour, 0 to 1, and a one, so that a black image has a direction too."""
         picture = as_array(values)
         side = picture.shape[0] // _CELLS
-        cells = picture.reshape(_CELLS, side, _CELLS, side, 3).mean(axis=(1, 3), dtype=np.float64) / 255
+        squares = picture[: _CELLS * side, : _CELLS * side].reshape(_CELLS, side, _CELLS, side, 3)
+        cells = squares.mean(axis=(1, 3), dtype=np.float64) / 255
         return np.append(cells.ravel(), 1.0)
 
     def encode(self, batch: Sequence[ModelInput], layers: Sequence[str]) -> tuple[Floats, ...]:

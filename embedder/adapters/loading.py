@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 from embedder.adapters.base import Adapter
+from embedder.extensions import Registry
 from embedder.hub import open_stand_in
 from shared.contracts import Dtype, ModelRef
-from shared.errors import CheckpointUnavailable, UnknownName
+from shared.errors import CheckpointUnavailable
 from shared.settings import Settings
 
 
 def load_adapter(model: ModelRef, settings: Settings, dtype: Dtype = "float32") -> Adapter:
     """The model, ready to run on the device of SAMESKY_DEVICE. dtype: what its network computes in.
 
-    Raises UnknownName for an adapter this release does not have, CheckpointUnavailable, HubUnavailable, BadSetting.
+    Raises UnknownName for an adapter that is not installed, CheckpointUnavailable, HubUnavailable, BadSetting.
     """
-    if model.adapter not in _LOADERS:
-        raise UnknownName.of("adapter", model.adapter, _LOADERS)
-    return _LOADERS[model.adapter](model, dtype, settings)
+    return ADAPTERS.find(model.adapter)(model, dtype, settings)
 
 
 def _load_fake(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
@@ -77,16 +75,27 @@ def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapt
     return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_specformer(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.specformer import load_specformer
+    from embedder.device import choose_device, find_dtype
+
+    return load_specformer(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 Load = Callable[[ModelRef, Dtype, Settings], Adapter]
-_LOADERS: Mapping[str, Load] = MappingProxyType(
+ADAPTERS = Registry[Load](
+    "adapter",
     {
         "efficientnet": _load_efficientnet,
         "hf-vision": _load_hf_vision,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
+        "specformer": _load_specformer,
         "label": _load_given,
         "numbers": _load_given,
         "published": _load_published,
         "fake": _load_fake,
-    }
+    },
+    lambda extension: extension.adapters,
 )

@@ -8,9 +8,10 @@ by a tenth of that, in whole pixels: 28 pixels of 0.168 arcsec; of Legacy, 72 to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from functools import lru_cache
 
 from embedder.catalogue.rows import DatasetRow
+from embedder.extensions import with_rows
 from shared.errors import UnknownName
 from shared.modalities import CatalogueColumn, Modality
 
@@ -27,6 +28,14 @@ def _hsc(column: str) -> Modality:
         field_arcsec=4.704,
         scale_arcsec=0.168,
     )
+
+
+def _picture(name: str, column: str) -> Modality:
+    return Modality(name=name, kind="image", column=column, recipe="picture-v1")
+
+
+def _told(columns: tuple[CatalogueColumn, ...]) -> tuple[CatalogueColumn, ...]:
+    return tuple(column.model_copy(update={"centre": 0.0}) for column in columns)
 
 
 _JWST = Modality(
@@ -57,6 +66,16 @@ _CATALOGUE = Modality(
         CatalogueColumn(name="effective_radius", title="effective radius", unit="arcsec"),
         CatalogueColumn(name="inclination", title="inclination", unit="deg"),
     ),
+)
+
+# The centres are the medians of the table, to a tenth of a magnitude.
+_SDSS = tuple(
+    CatalogueColumn(name=f"sdss_{band}", title=f"{band} magnitude", unit="mag", centre=centre)
+    for band, centre in zip("ugriz", (19.3, 17.6, 16.7, 16.3, 16.0), strict=True)
+)
+_TWOMASS = tuple(
+    CatalogueColumn(name=f"2mass_{band.lower()}", title=f"{band} magnitude", unit="mag", centre=centre)
+    for band, centre in zip("JHK", (14.8, 14.1, 13.6), strict=True)
 )
 
 _ROWS: tuple[DatasetRow, ...] = (
@@ -109,12 +128,71 @@ _ROWS: tuple[DatasetRow, ...] = (
         location="Smith42/sdss_hsc_crossmatched",
         modalities=(_hsc("image"),),
     ),
+    DatasetRow(
+        name="galaxies",
+        title="8.5 million galaxies of the DESI Legacy Imaging Surveys in colours, with what is known of many of them",
+        source="hub",
+        location="Smith42/galaxies",
+        revision="v2.0",
+        id_column="dr8_id",
+        modalities=(_picture("legacysurvey", "image"),),
+        labels={
+            "redshift": "",
+            "mag_g_desi": "mag(AB)",
+            "mag_r_desi": "mag(AB)",
+            "mag_z_desi": "mag(AB)",
+            "elpetro_absmag_r": "mag(AB)",
+            "elpetro_mass_log": "dex(solMass)",
+            "total_sfr_median": "dex(solMass / yr)",
+            "total_ssfr_median": "dex(1 / yr)",
+            "est_petro_th50": "arcsec",
+            "sersic_n": "",
+            "smooth-or-featured_smooth_fraction": "",
+            "disk-edge-on_yes_fraction": "",
+            "has-spiral-arms_yes_fraction": "",
+            "merging_merger_fraction": "",
+        },
+        missing=(-99.0, -999.0, -9999.0),
+    ),
+    DatasetRow(
+        name="cosmosweb",
+        title="Galaxies of COSMOS-Web, seen by JWST and by Hyper Suprime-Cam, in colours",
+        source="hub",
+        location="Ashodkh/cosmosweb-hsc-jwst-high-snr-pil2",
+        modalities=(_picture("hsc", "hsc_images"), _picture("jwst", "jwst_images")),
+        labels={
+            "lephare_photozs": "",
+            "mag_model_hsc-g": "mag(AB)",
+            "mag_model_hsc-r": "mag(AB)",
+            "lp_mass": "dex(solMass)",
+            "lp_ssfr": "dex(1 / yr)",
+        },
+        missing=(-99.0, -999.0),
+    ),
+    DatasetRow(
+        name="sdss_2mass",
+        title="Galaxies as the catalogues of SDSS (optical) and of 2MASS (near infrared) have them",
+        source="kcorrect",
+        location="kcorrect",
+        revision="5.1.9",
+        modalities=(
+            Modality(name="sdss", kind="text", recipe="sentence-v1", columns=_told(_SDSS)),
+            Modality(name="2mass", kind="text", recipe="sentence-v1", columns=_told(_TWOMASS)),
+            Modality(name="sdss-numbers", kind="numbers", recipe="numbers-v1", columns=_SDSS),
+            Modality(name="2mass-numbers", kind="numbers", recipe="numbers-v1", columns=_TWOMASS),
+        ),
+        labels={"redshift": ""},
+        rows=10_000,
+        most_rows=10_000,
+        licence="BSD-3-Clause",
+    ),
 )
 
 
+@lru_cache(maxsize=1)
 def known_datasets() -> Mapping[str, DatasetRow]:
-    """Every dataset by name. Rows that come from elsewhere join here, and nowhere else."""
-    return _BY_NAME
+    """Every dataset by name: ours and those of installed packages. Raises BadExtension."""
+    return with_rows(_ROWS, lambda extension: extension.datasets)
 
 
 def find_dataset(name: str) -> DatasetRow:
@@ -122,6 +200,3 @@ def find_dataset(name: str) -> DatasetRow:
     if name not in known_datasets():
         raise UnknownName.of("dataset", name, known_datasets())
     return known_datasets()[name]
-
-
-_BY_NAME = MappingProxyType({row.name: row for row in _ROWS})

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
+from functools import lru_cache
 
-from embedder.catalogue.families import builtin, language, vision
+from embedder.catalogue.families import astronomy, builtin, language, vision
 from embedder.catalogue.rows import ModelRow
+from embedder.extensions import with_rows
 from shared.errors import UnknownName
 
 
+@lru_cache(maxsize=1)
 def known_models() -> Mapping[str, ModelRow]:
-    """Every model by name. Rows that come from elsewhere join here, and nowhere else."""
-    return _BY_NAME
+    """Every model by name: ours and those of installed packages. Raises BadExtension."""
+    return with_rows(_ROWS, lambda extension: extension.models)
 
 
 def listed_models() -> tuple[ModelRow, ...]:
@@ -32,4 +34,4 @@ def find_model(name: str) -> ModelRow:
     return known_models()[name]
 
 
-_BY_NAME = MappingProxyType({row.name: row for row in (*vision.ROWS, *language.ROWS, *builtin.ROWS)})
+_ROWS = (*vision.ROWS, *astronomy.ROWS, *language.ROWS, *builtin.ROWS)

@@ -148,7 +148,7 @@ class DatasetRow(Contract):
     location: the hub id; empty for a simulation, which is made from its seed. revision: the branch to resolve on
     the hub, or the simulation's version. id_column: the column of object ids; None: the row's position within the
     revision and split, or what the simulation calls it. labels: what is known of the objects: numbers, each in the
-    column of its name, and its unit, empty for a pure number.
+    column of its name, and its unit, empty for a pure number. missing: what stands for an unknown label.
     rows: what is taken when a study sets no limit; None: all. most_rows: the largest limit; None: no other
     than the table's length.
     """
@@ -162,6 +162,7 @@ class DatasetRow(Contract):
     id_column: str | None = None
     modalities: tuple[Modality, ...]
     labels: dict[str, str] = {}
+    missing: tuple[float, ...] = ()
     rows: int | None = None
     most_rows: int | None = None
     simulated: bool = False
@@ -170,6 +171,6 @@ class DatasetRow(Contract):
     def label_modalities(self) -> tuple[Modality, ...]:
         """The labels as modalities, each of which is its own column."""
         return tuple(
-            Modality(name=name, kind="label", column=name, recipe="label-v1", unit=unit)
+            Modality(name=name, kind="label", column=name, recipe="label-v1", unit=unit, missing=self.missing)
             for name, unit in self.labels.items()
         )

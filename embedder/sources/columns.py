@@ -13,11 +13,13 @@ import pyarrow as pa
 
 from embedder.framing import find_bands
 from embedder.samples import Image, Observation, Spectrum
+from embedder.sources.pictures import read_picture
 from shared.errors import BadTable, MissingColumn
 from shared.modalities import Modality
 
 _IMAGE_FIELDS = ("flux", "band", "scale", "mask")
 _SPECTRUM_FIELDS = ("flux", "ivar", "lambda", "mask")
+_PICTURE_FIELDS = ("bytes",)
 _NEEDED = {"image": ("flux", "band"), "spectrum": ("flux", "ivar", "lambda", "mask")}
 
 
@@ -27,15 +29,15 @@ def choose_fields(column: pa.Field, modality: Modality) -> list[str]:
     Raises MissingColumn when the column is no struct, or has no such field.
     """
     names = [] if not pa.types.is_struct(column.type) else [field.name for field in column.type]
-    missing = [name for name in _NEEDED[modality.kind] if name not in names]
+    needed = _PICTURE_FIELDS if _is_picture(modality) else _NEEDED[modality.kind]
+    missing = [name for name in needed if name not in names]
     if missing:
         raise MissingColumn(
             f"column {column.name} has no field {', '.join(missing)}; it is a {column.type!s:.120}",
-            f"a struct of {', '.join(_NEEDED[modality.kind])}",
-            "name another column in the modality",
+            f"a struct of {', '.join(needed)}",
+            "name the bands of the modality" if "flux" in names else "name another column in the modality",
         )
-    wanted = _IMAGE_FIELDS if modality.kind == "image" else _SPECTRUM_FIELDS
-    return [f"{column.name}.{name}" for name in wanted if name in names]
+    return [f"{column.name}.{name}" for name in _fields(modality) if name in names]
 
 
 def read_observation(structs: pa.StructArray, row: int, modality: Modality) -> Observation:
@@ -43,6 +45,8 @@ def read_observation(structs: pa.StructArray, row: int, modality: Modality) -> O
     if not structs[row].is_valid:
         raise BadTable(f"column {modality.column} is null", f"a {modality.kind} of every object")
     fields = {field.name: structs.field(field.name) for field in structs.type}
+    if _is_picture(modality):
+        return read_picture(fields["bytes"][row].as_py())
     return _read_image(fields, row, modality) if modality.kind == "image" else _read_spectrum(fields, row)
 
 
@@ -58,6 +62,16 @@ def _read_image(fields: dict[str, pa.Array], row: int, modality: Modality) -> Im
         if mask.shape != flux.shape:
             raise BadTable(f"a mask of shape {mask.shape} for flux of shape {flux.shape}", "the same shape")
     return Image(bands, flux, _scale(fields.get("scale"), row, shown, len(bands), modality), mask)
+
+
+def _fields(modality: Modality) -> tuple[str, ...]:
+    if _is_picture(modality):
+        return _PICTURE_FIELDS
+    return _IMAGE_FIELDS if modality.kind == "image" else _SPECTRUM_FIELDS
+
+
+def _is_picture(modality: Modality) -> bool:
+    return modality.kind == "image" and not modality.bands
 
 
 def _bands(column: pa.Array, row: int) -> tuple[str, ...]:

@@ -5,15 +5,16 @@ What a kind needs is imported when it is met.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from embedder.catalogue.rows import DatasetRow
+from embedder.extensions import Registry
 from embedder.samples import Source
-from embedder.sources.simulations import open_simulation, pin_simulation
+from embedder.sources.kcorrect_table import open_kcorrect_table
+from embedder.sources.simulations import count_rows, open_simulation, pin_simulation, refuse_split
 from shared.contracts import DatasetRef
-from shared.errors import UnknownName
+from shared.errors import BadStudy
 from shared.modalities import Modality
 from shared.requests import DatasetRequest
 from shared.settings import Settings
@@ -32,9 +33,7 @@ class SourceKind(NamedTuple):
 
 def find_source_kind(name: str) -> SourceKind:
     """The kind of source of that name. Raises UnknownName, with near names."""
-    if name not in _KINDS:
-        raise UnknownName.of("kind of source", name, _KINDS)
-    return _KINDS[name]
+    return SOURCES.find(name)
 
 
 def open_source(dataset: DatasetRef, settings: Settings) -> Source:
@@ -56,6 +55,27 @@ def _pin_table(
     return look_at(pinned, modalities, request.limit, settings)
 
 
+def pin_by_row(
+    row: DatasetRow, request: DatasetRequest, modalities: Sequence[Modality], settings: Settings
+) -> DatasetRef:
+    """A dataset that is what its row says, at the revision the row names: of a wheel, or made by code.
+
+    Raises BadStudy for another revision or split, and for more rows than it has.
+    """
+    del modalities, settings
+    if request.revision not in (None, row.revision):
+        raise BadStudy(f"{row.name} has no revision {request.revision}", row.revision, "leave it out")
+    refuse_split(row, request)
+    return DatasetRef(
+        name=row.name,
+        revision=row.revision,
+        source=row.source,
+        location=row.location,
+        rows=count_rows(row, request),
+        simulated=row.simulated,
+    )
+
+
 def _open_table(dataset: DatasetRef, settings: Settings) -> Source:
     from embedder.sources.parquet import ParquetSource
     from embedder.sources.tables import find_files
@@ -71,6 +91,13 @@ def _pin_simulation(
 
 
 _TABLE = SourceKind(_pin_table, _open_table)
-_KINDS: Mapping[str, SourceKind] = MappingProxyType(
-    {"parquet": _TABLE, "hub": _TABLE, "mocksky": SourceKind(_pin_simulation, open_simulation)}
+SOURCES = Registry[SourceKind](
+    "kind of source",
+    {
+        "parquet": _TABLE,
+        "hub": _TABLE,
+        "mocksky": SourceKind(_pin_simulation, open_simulation),
+        "kcorrect": SourceKind(pin_by_row, open_kcorrect_table),
+    },
+    lambda extension: extension.sources,
 )

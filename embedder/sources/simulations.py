@@ -24,19 +24,29 @@ def pin_simulation(row: DatasetRow, request: DatasetRequest) -> DatasetRef:
             "`seed` and a whole number, such as seed7",
             f"the simulation is at version {row.revision}",
         )
-    if request.split != row.split:
-        raise BadStudy(f"{row.name} has no split {request.split}", row.split, "a simulation is not split: leave it out")
-    rows = request.limit or row.rows or 1
-    if row.most_rows is not None and rows > row.most_rows:
-        raise BadStudy(f"limit {rows} of {row.name}", f"at most {row.most_rows}", "set a smaller limit")
+    refuse_split(row, request)
     return DatasetRef(
         name=row.name,
         revision=f"{row.revision}-seed{int(known[1])}",
         source=row.source,
         location=str(int(known[1])),
-        rows=rows,
+        rows=count_rows(row, request),
         simulated=row.simulated,
     )
+
+
+def refuse_split(row: DatasetRow, request: DatasetRequest) -> None:
+    """Raise BadStudy for a split that a dataset without splits does not have."""
+    if request.split != row.split:
+        raise BadStudy(f"{row.name} has no split {request.split}", row.split, "it is not split: leave it out")
+
+
+def count_rows(row: DatasetRow, request: DatasetRequest) -> int:
+    """The rows that are asked for, of a dataset whose row says how many there are. Raises BadStudy for too many."""
+    rows = request.limit or row.rows or 1
+    if row.most_rows is not None and rows > row.most_rows:
+        raise BadStudy(f"limit {rows} of {row.name}", f"at most {row.most_rows}", "set a smaller limit")
+    return rows
 
 
 def open_simulation(dataset: DatasetRef, settings: Settings) -> Source:

@@ -28,7 +28,7 @@ class ScoreRow(BaseModel):
     dataset: str
     dataset_revision: Annotated[str, UNPRINTED]
     simulated: bool = Field(description="whether the dataset is a simulation")
-    kind: str = Field(description="crossmodal, intramodal, probe or other")
+    kind: str = Field(description="crossmodal, intramodal, crosskind, probe or other")
     left_modality: str
     right_modality: str
     left_model: str
@@ -41,6 +41,10 @@ class ScoreRow(BaseModel):
     )
     left_layer: str
     right_layer: str
+    left_recipe: Annotated[str, UNPRINTED] = Field(description=f"how objects were shown, {_LEFT}")
+    right_recipe: Annotated[str, UNPRINTED] = Field(description=f"how objects were shown, {_RIGHT}")
+    left_dtype: Annotated[str, UNPRINTED] = Field(description=f"what the network computed in, {_LEFT}")
+    right_dtype: Annotated[str, UNPRINTED] = Field(description=f"what the network computed in, {_RIGHT}")
     left_objects: Annotated[int, UNPRINTED] = Field(description=f"objects {_LEFT}")
     right_objects: Annotated[int, UNPRINTED] = Field(description=f"objects {_RIGHT}")
     objects: int = Field(description="objects that the two embeddings share")
@@ -121,6 +125,10 @@ def _row(record: ScoreRecord, result: MetricResult) -> ScoreRow:
         right_parameters=right.model.parameters,
         left_layer=left.layer,
         right_layer=right.layer,
+        left_recipe=left.modality.recipe,
+        right_recipe=right.modality.recipe,
+        left_dtype=left.dtype,
+        right_dtype=right.dtype,
         left_objects=record.left_objects,
         right_objects=record.right_objects,
         objects=record.objects,

@@ -11,6 +11,8 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from embedder.catalogue.datasets import known_datasets
+from embedder.catalogue.models import known_models
 from services.api import create_app
 from services.api.access import Access, is_loopback
 from services.api.worker import Worker
@@ -32,12 +34,14 @@ def run(settings: Settings) -> None:
     """Serve on `settings.api_host`:`settings.api_port` until TERM or INT; requests under way are finished.
 
     One process with threads: views wait for Redis and the store, and what they remember is remembered once.
-    Redis may come later: /readyz tells. Raises BadSetting, also where strangers could reach an api without tokens.
+    Redis may come later: /readyz tells. Raises BadSetting, also where strangers could reach an api without tokens, and
+    BadExtension.
     """
     configure(settings)
     # What cannot be is said here, in one line, and not by a worker that does not boot.
     open_store(settings)
     Board.open(settings)
+    known_models(), known_datasets()
     _check_access(settings)
     _check_address(settings.api_host, settings.api_port)
     if not settings.tokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +30,13 @@ def submit(
     *,
     dataset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A dataset; may be repeated.")] = None,
     model: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A model; may be repeated.")] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="final, a block such as block-03, or all; may be repeated.")
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="What networks compute in: float32, bfloat16 or float16.")] = None,
     pairs: Annotated[
-        list[str] | None, typer.Option(metavar="POLICY", help="crossmodal, intramodal or all; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="POLICY", help="crossmodal, intramodal, crosskind, all or probes; may be repeated."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Take the first LIMIT objects only.")] = None,
     k: Annotated[list[int] | None, typer.Option(help="Neighbours counted; may be repeated.")] = None,
@@ -38,7 +44,9 @@ def submit(
     follow: WatchOption = False,
 ) -> None:
     """Ask for a study: from a file, or by --dataset and --model."""
-    options = _study_of(datasets=dataset, models=model, pairs=pairs, limit=limit, k=k, title=title)
+    options = _study_of(
+        dataset or (), limit, models=model, layers=layer, dtype=dtype, pairs=pairs, scoring=k and {"k": k}, title=title
+    )
     if (study is None) == (not options):
         raise BadStudy("give a study file, or --dataset and --model", "one of the two")
     with Client(context.obj) as client:
@@ -51,23 +59,9 @@ def submit(
             show(console, f"follow it with: samesky status {progress.id} --watch")
 
 
-def _study_of(
-    *,
-    datasets: list[str] | None,
-    models: list[str] | None,
-    pairs: list[str] | None,
-    limit: int | None,
-    k: list[int] | None,
-    title: str | None,
-) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "datasets": [{"name": name} if limit is None else {"name": name, "limit": limit} for name in datasets or ()],
-        "models": models,
-        "pairs": pairs,
-        "scoring": {"k": k} if k else None,
-        "title": title,
-    }
-    return {name: value for name, value in given.items() if value}
+def _study_of(datasets: Sequence[str], limit: int | None, **fields: Any) -> dict[str, Any]:
+    taken = [{"name": name} if limit is None else {"name": name, "limit": limit} for name in datasets]
+    return {name: value for name, value in {"datasets": taken, **fields}.items() if value}
 
 
 def status(context: typer.Context, study_id: StudyArgument = None, follow: WatchOption = False) -> None:

@@ -74,7 +74,9 @@ def _empty_score_table(heading: str, with_q: bool) -> Table:
 
 def _heading(row: Row) -> str:
     k = f", k = {row['k']}" if row["k"] else ""
-    return f"{name_dataset(row)}: {row['metric']}{k}, {100 * row['confidence']:g}% interval"
+    halves = sorted({row["left_dtype"], row["right_dtype"]} - {"float32"})
+    computed = f" in {halves[0]}" if halves else ""
+    return f"{name_dataset(row)}{computed}: {row['metric']}{k}, {100 * row['confidence']:g}% interval"
 
 
 def _cells(row: Row, with_q: bool) -> tuple[str, ...]:

@@ -186,6 +186,18 @@ def spectrum() -> Callable[..., dict[str, Any]]:
     return make_spectrum
 
 
+@pytest.fixture
+def image_type() -> pa.DataType:
+    """The type of a column of images."""
+    return IMAGE_TYPE
+
+
+@pytest.fixture
+def spectrum_type() -> pa.DataType:
+    """The type of a column of spectra."""
+    return SPECTRUM_TYPE
+
+
 TEXT_WORDS = ("[PAD]", "[CLS]", "[SEP]", "[UNK]", "u", "g", "r", "flux", "mag", "1.000", "2.000", "3.000")
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from embedder.adapters.loading import _LOADERS
+from embedder.adapters.loading import ADAPTERS
 from embedder.catalogue.datasets import find_dataset, known_datasets
 from embedder.catalogue.models import find_model, known_models, label_model, listed_models
 from embedder.recipes import check_recipe
@@ -18,7 +18,7 @@ from shared.errors import UnknownName
 
 def test_every_model_has_an_adapter_and_parts_of_a_power_of_two() -> None:
     for row in known_models().values():
-        assert row.adapter in _LOADERS
+        assert row.adapter in ADAPTERS.names()
         assert row.part_rows & (row.part_rows - 1) == 0
         assert row.revision == "main" if row.origin == "hub" else row.revision != "main"
 

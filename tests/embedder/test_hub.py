@@ -43,12 +43,22 @@ def model():
     adapter = load_adapter(ref, settings)
     (vectors,) = adapter.encode([adapter.prepare(np.zeros((96, 96, 3), np.uint8))], ["final"])
     return [ref.revision, vectors.shape[1]]
+def specformer():
+    ref = resolve_model(find_model("specformer-base"), settings)
+    adapter = load_adapter(ref, settings)
+    (vectors,) = adapter.encode([adapter.prepare(np.linspace(0, 1, 99, dtype=np.float32))], ["final"])
+    return [ref.revision, vectors.shape[1]]
+def other_file():
+    ref = resolve_model(find_model("specformer-base"), settings)
+    return load_adapter(ref.model_copy(update={"options": {"file": "other.ckpt"}}), settings).device
 def dataset():
     ref, (hsc, _) = resolve_dataset(DatasetRequest(name="jwst_hsc"), settings)
     samples = list(open_source(ref, settings).read(hsc, 9, 12))
     shown = find_recipe(hsc.recipe).prepare(samples[0].observation, hsc)
     return [ref.revision, ref.rows, [sample.object_id for sample in samples], list(shown.values.shape)]
 attempt("model", model)
+attempt("specformer", specformer)
+attempt("other file", other_file)
 attempt("dataset", dataset)
 attempt("missing", lambda: resolve_model(find_model("dinov2-giant"), settings).revision)
 old = find_model("vit-base").model_copy(update={"revision": "0" * 40})
@@ -79,9 +89,22 @@ def save_vit(folder: Path) -> None:
     ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
+def save_specformer(folder: Path, checkpoint: dict[str, Any]) -> None:
+    """Alone in its repository, without a config.json, as the published one is."""
+    import torch
+
+    folder.mkdir(parents=True)
+    torch.save(checkpoint, folder / "specformer.ckpt")
+
+
 @pytest.fixture
-def served(tmp_path: Path, write_table: Callable[..., Path], image: Callable[..., Any]) -> Iterator[str]:
-    """URL of a hub that serves a tiny ViT and twelve galaxies under their public ids."""
+def served(
+    tmp_path: Path,
+    write_table: Callable[..., Path],
+    image: Callable[..., Any],
+    specformer_checkpoint: dict[str, Any],
+) -> Iterator[str]:
+    """URL of a hub that serves a tiny ViT, a tiny Specformer and twelve galaxies under their public ids."""
     bands = ("f090w", "f277w", "f444w")
     folder = write_table(
         [image(seed) for seed in range(12)], jwst=[image(seed, bands, 32, 0.04) for seed in range(12)], files=3
@@ -90,6 +113,7 @@ def served(tmp_path: Path, write_table: Callable[..., Path], image: Callable[...
     place.parent.mkdir(parents=True)
     folder.rename(place)
     save_vit(tmp_path / "served" / "models" / MODEL)
+    save_specformer(tmp_path / "served" / "models" / "polymathic-ai" / "specformer", specformer_checkpoint)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -118,6 +142,10 @@ def test_public_ids_are_resolved_read_and_loaded(served: str, tmp_path: Path) ->
     commit, dimension = said["model"]
     assert len(commit) == 40
     assert dimension == 24
+    assert said["specformer"] == [commit, 24]
+    assert said["other file"][0] == "checkpoint-unavailable"
+    assert "lacks a file: " in said["other file"][1]
+    assert "other.ckpt" in said["other file"][1]
     assert said["dataset"] == [commit, 12, ["9", "10", "11"], [96, 96, 3]]
     assert said["missing"][0] == "checkpoint-unavailable"
     assert "facebook/dinov2-with-registers-giant at revision main is not on the hub" in said["missing"][1]
@@ -125,7 +153,8 @@ def test_public_ids_are_resolved_read_and_loaded(served: str, tmp_path: Path) ->
     assert said["split"][0] == "unknown-name"
 
     off_line = json.loads(run(_STUDY, HF_HUB_OFFLINE="1", HF_HOME=home).splitlines()[-1])
-    assert off_line["model"] == [commit, 24]
+    assert off_line["model"] == off_line["specformer"] == [commit, 24]
+    assert off_line["other file"][0] == "checkpoint-unavailable"
     assert off_line["dataset"][0] == "checkpoint-unavailable"
     assert "HF_HUB_OFFLINE is set" in off_line["dataset"][1]
 

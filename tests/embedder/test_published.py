@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ PUBLIC = {
     "ijepa_huge_hsc": "ijepa-huge",
     "vit_base_hsc": "vit-base",
     "vit_huge_hsc": "vit-huge",
+    "specformer_base_sdss": "specformer-base",
 }
 TOLD = {"model": "dinov2-small", "modality": "hsc"}
 Columns = dict[str, Any]
@@ -74,19 +75,22 @@ def specify(request: DatasetRequest, settings: Settings) -> tuple[EmbeddingSpec,
 
 def test_the_columns_of_the_field_are_known() -> None:
     found = recognise([*PUBLIC, "vit_base_jwst", "ra"], known_modalities("jwst_hsc"))
-    wanted = {column: Meaning(model, "hsc") for column, model in PUBLIC.items()}
+    wanted = {column: Meaning(model, column.rpartition("_")[2]) for column, model in PUBLIC.items()}
     assert found.known == {**wanted, "vit_base_jwst": Meaning("vit-base", "jwst")}
     assert list(found.unknown) == ["ra"]
 
 
 @pytest.fixture
-def with_rows(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def with_rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Adds rows to the table of models, for one test."""
 
     def add(*rows: ModelRow) -> None:
-        monkeypatch.setattr(models, "_BY_NAME", {**known_models(), **{row.name: row for row in rows}})
+        monkeypatch.setattr(models, "_ROWS", (*models._ROWS, *rows))
+        known_models.cache_clear()
 
-    return add
+    yield add
+    monkeypatch.undo()
+    known_models.cache_clear()
 
 
 def family(name: str, *sizes: Size, **fields: Any) -> tuple[ModelRow, ...]:

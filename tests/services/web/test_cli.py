@@ -119,6 +119,8 @@ def test_a_wide_table_of_simulated_scores_keeps_its_numbers_at_80_columns() -> N
         "right_parameters": 5.4,
         "left_layer": "final",
         "right_layer": "final",
+        "left_dtype": "float32",
+        "right_dtype": "float32",
         "metric": "mknn",
         "value": 0.12345678,
         "chance": 10 / 511,
@@ -137,6 +139,10 @@ def test_a_wide_table_of_simulated_scores_keeps_its_numbers_at_80_columns() -> N
     for word in ("simulated", "0.1235", "0.0196", "0.0987", "0.001", "0.100-0.150", "512"):
         assert word in text
     assert "…" not in text
+    page = io.StringIO()
+    Console(file=page, width=80).print(score_table([row, {**row, "left_dtype": "bfloat16"}]))
+    assert "mocksky (simulated): mknn" in page.getvalue()
+    assert "mocksky (simulated) in bfloat16: mknn" in page.getvalue()
 
 
 @pytest.mark.parametrize("command", ["models", "datasets", "studies"])
