@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,18 @@ from hypothesis import strategies as some
 from embedder.adapters.given import AS_PUBLISHED
 from embedder.adapters.loading import load_adapter
 from embedder.catalogue import models
-from embedder.catalogue.models import known_models
+from embedder.catalogue.models import find_model, known_models
 from embedder.catalogue.published import Meaning, find_near, fold, known_modalities, name_column, recognise
 from embedder.catalogue.rows import Family, ModelRow, Size
 from embedder.contents import hash_folder
 from embedder.published import describe_columns, resolve_published
 from embedder.recipes import Prepared, find_recipe
-from embedder.resolve import resolve_dataset
+from embedder.resolve import resolve_dataset, resolve_model
 from embedder.samples import Vector
 from embedder.sources.kinds import open_source
-from shared.contracts import EmbeddingSpec
+from shared.contracts import EmbeddingSpec, PairSpec
 from shared.errors import BadTable, CheckpointUnavailable, DuplicateObjectIds, MissingColumn, UnknownName
+from shared.planning import choose_pairs
 from shared.published import ColumnsRequest
 from shared.requests import DatasetRequest
 from shared.settings import Settings
@@ -197,6 +199,22 @@ def test_a_table_becomes_embeddings(save: Callable[..., Path], settings: Setting
     assert [sample.object_id for sample in samples] == ["3", "4"]
 
 
+def test_the_public_table_is_read_under_its_id(tmp_path: Path, settings: Settings) -> None:
+    public = "UniverseTBD/sdss_hsc_embeddings"
+    specformer = {"specformer_base_sdss": lists(ROWS, 3, kind=pa.list_(pa.float64(), 3))}
+    columns = {
+        name: lists(ROWS, 2 + place, kind=pa.list_(pa.float32(), 2 + place)) for place, name in enumerate(PUBLIC)
+    }
+    write(tmp_path / "hub" / "datasets" / public / "data" / "train-00000-of-00001.parquet", {**columns, **specformer})
+    request = DatasetRequest.model_validate({"name": "sdss_hsc", "hub": public, "embeddings": "all"})
+    specs = specify(request, settings)
+    assert [spec.model.name for spec in specs] == list(PUBLIC.values())
+    assert (specs[0].dataset.source, specs[0].dataset.location, specs[0].dataset.rows) == ("hub", public, ROWS)
+    pairs = choose_pairs(specs, ["crosskind", "intramodal", "crossmodal"])
+    kinds = Counter(PairSpec(left=specs[a], right=specs[b]).kind for a, b in pairs)
+    assert kinds == {"crosskind": 7, "intramodal": 3}  # each image model with Specformer; steps of size
+
+
 def test_one_file_is_as_the_folder_that_holds_it_alone(save: Callable[..., Path], settings: Settings) -> None:
     file = save({"vit_base_hsc": lists(ROWS, 8), "vit_base_jwst": lists(ROWS, 8)})
     assert [one.digest for one in specify(ask(file), settings)] == [
@@ -309,6 +327,26 @@ def test_images_and_vectors_of_one_table_are_one_dataset(
     (published,) = resolve_published(request, dataset, settings)
     assert [one.name for one in own] == ["hsc"]
     assert published.dataset == dataset
+
+
+def test_computed_and_published_make_no_ladder_together(
+    write_table: Callable[..., Path], image: Callable[..., dict[str, Any]], settings: Settings
+) -> None:
+    folder = write_table(
+        [image(seed) for seed in range(4)], extra={"fake_small_hsc": lists(4, 6), "fake_large_hsc": lists(4, 6)}
+    )
+    modalities = {"hsc": {"column": "hsc_image", "bands": ["hsc-g", "hsc-r", "hsc-z"]}}
+    request = ask(folder, id_column="object_id", modalities=modalities)
+    dataset, own = resolve_dataset(request, settings)
+    computed = [
+        EmbeddingSpec(dataset=dataset, modality=own[0], model=resolve_model(find_model(name), settings))
+        for name in ("fake-small", "fake-large")
+    ]
+    every = [*computed, *resolve_published(request, dataset, settings)]
+    assert choose_pairs(every, ["intramodal", "crossmodal", "crosskind"]) == [(0, 1), (2, 3)]
+    assert len(choose_pairs(every, ["all"])) == 6
+    twins = PairSpec(left=every[0], right=every[2])
+    assert (twins.kind, twins.label) == ("other", "sky/hsc/fake-small|sky/hsc/fake-small as published")
 
 
 def test_repeated_ids_are_refused(save: Callable[..., Path], settings: Settings) -> None:

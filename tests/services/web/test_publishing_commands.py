@@ -116,6 +116,7 @@ def test_import_says_what_it_found_then_export_gives_it_back(
         rows = client.scores(study.id)
         assert {row["left_revision"] for row in rows} == {"as-published"}
         assert {row["recipe"] for row in client.embeddings()} == {"vector-v1"}
+        assert "public as published: mknn, k = 3" in run("scores", study.id).stdout
         trend = client.trend(study.id)
         assert trend.metric == "mknn"
     exported = run("export", study.id, "--output", tmp_path / "back.parquet")
