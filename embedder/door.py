@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from embedder.framing import cut_patch
 from embedder.recipes import Prepared, check_recipe, find_recipe
-from embedder.samples import Image
+from embedder.samples import Image, LightCurve
 from embedder.sources.parquet import ParquetSource
 from embedder.sources.tables import find_files
 from shared.contracts import DatasetRef
@@ -44,7 +44,8 @@ def check_table(table: ParquetSource, modalities: Sequence[Modality], limit: int
     """The number of rows to take: all, or `limit`.
 
     Raises EmptyDataset, BadTable for a file or a column that cannot be read and for a label that tells no objects
-    apart, MissingColumn, MissingBand, BadInput for a field larger than the image, and DuplicateObjectIds.
+    apart, MissingColumn, MissingBand, BadInput for a field larger than the image and for a light curve of uneven
+    samples, and DuplicateObjectIds.
     """
     rows = table.count_rows(limit)
     if rows == 0:
@@ -53,6 +54,8 @@ def check_table(table: ParquetSource, modalities: Sequence[Modality], limit: int
         first = next(table.read(modality, 0, 1)).observation
         if isinstance(first, Image):
             cut_patch(first, modality)
+        if isinstance(first, LightCurve):
+            find_recipe(modality.recipe).prepare(first, modality)
         if modality.kind == "label":
             _check_label(table, modality, rows)
     if dataset.id_column is not None:

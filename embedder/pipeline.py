@@ -39,8 +39,8 @@ from shared.vectors import Vectors
 _log = logging.getLogger(__name__)
 OnRows = Callable[[int], None]
 PACKAGES = (
-    "astropy", "datasets", "efficientnet-lite-pytorch", "huggingface-hub", "kcorrect", "numpy", "pillow", "pyarrow",
-    "safetensors", "samesky", "scipy", "tokenizers", "torch", "transformers",
+    "astropy", "chronos-forecasting", "datasets", "diffusers", "efficientnet-lite-pytorch", "huggingface-hub",
+    "kcorrect", "numpy", "pillow", "pyarrow", "safetensors", "samesky", "scipy", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 _CHANGED = "the data may have changed while they were read: submit the study again"
 

@@ -16,7 +16,7 @@ knows nothing that is told is dropped as `empty-entry`. An object whose label is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -24,12 +24,15 @@ import numpy.typing as npt
 
 from embedder.extensions import Registry
 from embedder.framing import cut_patch, resize_picture, zoom_patch
+from embedder.light_curves import show_light_curve
 from embedder.samples import Entry, Image, Observation, Picture, Spectrum, Value, Vector
+from embedder.shown import Dropped, Prepared, Values
 from shared.errors import BadStudy
 from shared.modalities import Kind, Modality
 
+__all__ = ["PERCENTILES", "RECIPES", "Dropped", "Prepared", "Recipe", "Values", "check_recipe", "find_recipe"]
+
 Numbers = npt.NDArray[np.float64]
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | str
 
 # Survey percentiles 1 and 99, each in the survey's own flux unit (HSC: ADU at zero point 27; Legacy: nanomaggies;
 # JWST: 10 nJy), as the reference of arXiv 2509.19453 published them.
@@ -49,26 +52,6 @@ PERCENTILES: Mapping[str, tuple[float, float]] = MappingProxyType(
 _SOFTENING = 20.0
 _PICTURE_SIDE = 224
 _DIGITS = 4  # significant ones, of a number in a sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What a model is shown of one object.
-
-    values: an image, `(y, x, 3) uint8`, square, red first; a spectrum, `(sample,) float32`; a text; numbers,
-    `(column,) float32`; a vector, `(d,) float32`; or a label, `(1,) float32`.
-    repaired: how many values were mended, by kind.
-    """
-
-    values: Values
-    repaired: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """An object that cannot be shown, and why."""
-
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +286,7 @@ RECIPES = Registry[Recipe](
             Recipe("arcsinh-image-v1", "image", show_by_image),
             Recipe("picture-v1", "image", show_picture, of_pictures=True),
             Recipe("spectrum-v1", "spectrum", show_spectrum),
+            Recipe("light-curve-v1", "light-curve", show_light_curve),
             Recipe("sentence-v1", "text", tell_entry),
             Recipe("numbers-v1", "numbers", give_numbers),
             Recipe("vector-v1", "vector", give_vector),

@@ -54,6 +54,20 @@ class Spectrum:
 
 
 @dataclass(frozen=True, slots=True)
+class LightCurve:
+    """Brightness of one object against time, in the order of its table; there may be no sample.
+
+    time: `(sample,) float64`, days; flux: `(sample,) float32`, in the survey's own unit; error: its standard deviation,
+    the same shape, or None when the survey gives none; bands: the band of each sample, or None likewise.
+    """
+
+    time: npt.NDArray[np.float64]
+    flux: Floats
+    error: Floats | None = None
+    bands: npt.NDArray[np.str_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Vector:
     """What a table says an object's vector is, `(d,) float32`, finite, with a direction.
 
@@ -75,7 +89,7 @@ class Entry:
     values: Mapping[str, Value]
 
 
-Observation = Image | Picture | Spectrum | Vector | Entry
+Observation = Image | Picture | Spectrum | LightCurve | Vector | Entry
 
 
 def entry_columns(modality: Modality) -> dict[str, tuple[float | str, ...]]:

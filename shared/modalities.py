@@ -44,13 +44,15 @@ class Modality(Contract):
     columns: of a text or of numbers. unit: of a label, as astropy writes it. classes: the words a label may be; none:
     it is a number. missing: what stands for an unknown label, such as -99 or `n/a`. dimension: the length of a vector;
     made_of: what its publisher's model was shown, where that is known.
-    bands: the bands shown, blue to red: three, or one shown as grey; none of a picture that is in colours already, and
-    none but for an image.
+    bands: of an image, the bands shown, blue to red: three, or one shown as grey; none of a picture that is in colours
+    already. Of a light curve, the one that is followed, or none where there is but one. None of the other kinds.
     field_arcsec: angular size of the centre patch that is shown; None shows the whole image.
     scale_arcsec: arcsec per pixel, used only where the table carries no `scale`.
+    cadence_days: of a light curve, the step of time that its samples are averaged in; None takes them as they stand,
+    evenly spaced.
     """
 
-    LATER = frozenset({"columns", "unit", "classes", "missing", "dimension", "made_of"})
+    LATER = frozenset({"columns", "unit", "classes", "missing", "dimension", "made_of", "cadence_days"})
 
     name: Name
     kind: Kind
@@ -65,6 +67,7 @@ class Modality(Contract):
     missing: tuple[float | str, ...] = Field(default=(), max_length=10)
     dimension: int | None = Field(default=None, ge=1, le=100_000)
     made_of: Kind | None = None
+    cadence_days: float | None = Field(default=None, gt=0)
 
     @property
     def seen(self) -> Kind:
@@ -86,6 +89,18 @@ class Modality(Contract):
             raise ValueError("a vector, and nothing else, has a `dimension`")
         if self.made_of is not None and self.kind != "vector":
             raise ValueError("`made_of` is for a vector")
+        return self
+
+    @model_validator(mode="after")
+    def _light_curve_is_of_one_band(self) -> Self:
+        if self.kind != "light-curve":
+            if self.cadence_days is not None:
+                raise ValueError("`cadence_days` is for a light curve")
+            return self
+        if self.field_arcsec or self.scale_arcsec:
+            raise ValueError("`field_arcsec` and `scale_arcsec` are for an image")
+        if len(self.bands) > 1:
+            raise ValueError(f"a light curve is of one band, not {len(self.bands)}: each band is a modality of its own")
         return self
 
     @model_validator(mode="after")

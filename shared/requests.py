@@ -31,6 +31,7 @@ _RECIPES: Mapping[Kind, Name] = MappingProxyType(
     {
         "image": "arcsinh-image-v1",
         "spectrum": "spectrum-v1",
+        "light-curve": "light-curve-v1",
         "text": "sentence-v1",
         "numbers": "numbers-v1",
         "vector": "vector-v1",
@@ -46,11 +47,12 @@ def _bare_name(column: object) -> object:
 class ModalityRequest(Contract):
     """How a user's own table shows one modality. Fields as in `shared.contracts.Modality`.
 
-    column: of an image or a spectrum. columns: of a text or of numbers; a bare name stands for a column without title
-    and unit. recipe: left out, the plain one of its kind. An image without bands is a picture, encoded as PNG or JPEG.
+    column: of an image, a spectrum or a light curve. columns: of a text or of numbers; a bare name stands for a column
+    without title and unit. recipe: left out, the plain one of its kind. An image without bands is a picture, encoded as
+    PNG or JPEG.
     """
 
-    kind: Literal["image", "spectrum", "text", "numbers"] = "image"
+    kind: Literal["image", "spectrum", "light-curve", "text", "numbers"] = "image"
     column: Printable = Field(default="", max_length=128, validate_default=True)
     columns: tuple[
         Annotated[CatalogueColumn, BeforeValidator(_bare_name, json_schema_input_type=str | CatalogueColumn)], ...
@@ -59,6 +61,7 @@ class ModalityRequest(Contract):
     bands: tuple[str, ...] = ()
     field_arcsec: float | None = Field(default=None, gt=0)
     scale_arcsec: float | None = Field(default=None, gt=0)
+    cadence_days: float | None = Field(default=None, gt=0)
 
     @field_validator("column", "columns")
     @classmethod

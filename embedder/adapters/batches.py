@@ -32,7 +32,7 @@ def run_batch(
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        reason = str(error).strip().partition("\n")[0]
+        reason = _first_line(error)
     # Outside the handler: there, the traceback would keep the failed batch's tensors alive.
     if len(batch) == 1:
         raise OutOfMemory(f"no room for one object on {device}: {reason}", "", "use a larger device or a smaller model")
@@ -43,12 +43,27 @@ def run_batch(
     return tuple(np.concatenate(layer) for layer in zip(*halves, strict=True))
 
 
+def place_network(network: Any, device: torch.device) -> Any:
+    """The network on its device, ready to encode. Raises OutOfMemory when there is no room for its weights."""
+    try:
+        return network.to(device).eval()
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        remedy = "ask for bfloat16, use a larger device or a smaller model"
+        raise OutOfMemory(f"no room for the weights on {device}: {_first_line(error)}", "", remedy) from error
+
+
 def _collate(batch: Sequence[ModelInput], device: torch.device, dtype: torch.dtype) -> Any:
     first = batch[0]
     if isinstance(first, Mapping):
         return {name: _collate([one[name] for one in batch], device, dtype) for name in first}
     inputs = torch.from_numpy(np.stack(batch))  # type: ignore[arg-type]
     return inputs.to(device, dtype if inputs.is_floating_point() else None)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _is_out_of_memory(error: Exception) -> bool:

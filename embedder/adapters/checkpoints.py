@@ -38,6 +38,8 @@ def load_checkpoint(
     revision = "main" if folder else model.revision
     try:
         with translate_hub_errors("model", model.checkpoint, model.revision):
+            # The processor first: it is small, so that its fault is known before gigabytes are read.
+            made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
             loaded, report = network.from_pretrained(
                 where,
                 revision=revision,
@@ -46,7 +48,6 @@ def load_checkpoint(
                 dtype=dtype,
                 output_loading_info=True,
             )
-            made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointUnavailable(
@@ -54,12 +55,16 @@ def load_checkpoint(
             "config.json, its processor's or tokenizer's files, and weights in safetensors",
             "choose a revision that has them",
         ) from error
-    _refuse_gaps(model, report)
+    refuse_gaps(model, report)
     return Checkpoint(loaded, made)
 
 
-def _refuse_gaps(model: ModelRef, report: Mapping[str, Any]) -> None:
-    """transformers fills what a checkpoint lacks with random numbers, and only warns."""
+def refuse_gaps(model: ModelRef, report: Mapping[str, Any]) -> None:
+    """Raise CheckpointUnavailable for what a checkpoint lacks.
+
+    The libraries fill it with random numbers, and only warn. report: the `output_loading_info` of transformers, or of
+    diffusers.
+    """
     missing = [key for key in report["missing_keys"] if not key.startswith(_NOT_NEEDED)]
     unfit = [str(item[0] if isinstance(item, tuple) else item) for item in report["mismatched_keys"]]
     if missing or unfit:

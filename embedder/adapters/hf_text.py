@@ -38,9 +38,9 @@ class HfTextAdapter:
     ) -> None:
         self._network, self._tokenizer = network.to(device).eval(), tokenizer
         self._network.config.use_cache = False  # of keys and values, for writing on: nothing is written
-        if pooling not in _POOLINGS:
-            raise UnknownName.of("pooling of a language model", pooling, _POOLINGS)
-        self._pool = _POOLINGS[pooling]
+        if pooling not in POOLINGS:
+            raise UnknownName.of("pooling of a language model", pooling, POOLINGS)
+        self._pool = POOLINGS[pooling]
         self._device, self._dtype = device, dtype
         self._blocks = find_blocks(network, int(network.config.num_hidden_layers))
 
@@ -114,6 +114,7 @@ def _pool_last(states: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
     return states[torch.arange(len(states), device=states.device), own.sum(dim=1) - 1]
 
 
-_POOLINGS: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = MappingProxyType(
+POOLINGS: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = MappingProxyType(
     {"cls": _pool_first, "masked-mean": _pool_mean, "last-token": _pool_last}
 )
+"""States `(n, token, d)`, and which tokens are each object's own, `(n, token)` true, to vectors `(n, d)`."""

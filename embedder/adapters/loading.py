@@ -60,6 +60,22 @@ def _load_hf_vision(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapte
     return load_hf_vision(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_hf_clip(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.hf_clip import load_hf_clip
+    from embedder.device import choose_device, find_dtype
+
+    return load_hf_clip(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_hf_vision_language(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.hf_vision_language import load_hf_vision_language
+    from embedder.device import choose_device, find_dtype
+
+    return load_hf_vision_language(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 def _load_hf_text(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     folder = open_stand_in("model", model.checkpoint, model.revision, settings)
     from embedder.adapters.hf_text import load_hf_text
@@ -73,6 +89,22 @@ def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapt
     from embedder.device import choose_device, find_dtype
 
     return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_diffusion(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.diffusion import load_diffusion
+    from embedder.device import choose_device, find_dtype
+
+    return load_diffusion(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_chronos(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.chronos import load_chronos
+    from embedder.device import choose_device, find_dtype
+
+    return load_chronos(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
 def _load_specformer(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
@@ -89,8 +121,12 @@ ADAPTERS = Registry[Load](
     {
         "efficientnet": _load_efficientnet,
         "hf-vision": _load_hf_vision,
+        "hf-clip": _load_hf_clip,
+        "hf-vision-language": _load_hf_vision_language,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
+        "diffusion": _load_diffusion,
+        "chronos": _load_chronos,
         "specformer": _load_specformer,
         "label": _load_given,
         "numbers": _load_given,

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from embedder.catalogue.families import astronomy, builtin, language, vision
+from embedder.catalogue.families import (
+    astronomy,
+    builtin,
+    diffusion,
+    language,
+    light_curves,
+    vision,
+    vision_language,
+)
 from embedder.catalogue.rows import ModelRow
 from embedder.extensions import with_rows
 from shared.errors import UnknownName
@@ -34,4 +42,5 @@ def find_model(name: str) -> ModelRow:
     return known_models()[name]
 
 
-_ROWS = (*vision.ROWS, *astronomy.ROWS, *language.ROWS, *builtin.ROWS)
+_FAMILIES = (vision, vision_language, diffusion, astronomy, light_curves, language, builtin)
+_ROWS = tuple(row for family in _FAMILIES for row in family.ROWS)

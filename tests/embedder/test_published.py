@@ -46,6 +46,14 @@ PUBLIC = {
     "vit_huge_hsc": "vit-huge",
     "specformer_base_sdss": "specformer-base",
 }
+# As the code of arXiv 2509.19453 calls them: alias, size, modality.
+BY_THE_CODE = {
+    "clip_large_hsc": "clip-large",
+    "paligemma_28b_hsc": "paligemma2-28b",
+    "llava_15_7b_hsc": "llava-1.5-7b",
+    "llava_15_13b_hsc": "llava-1.5-13b",
+    "llava_ov_7b_hsc": "llava-onevision-7b",
+}
 TOLD = {"model": "dinov2-small", "modality": "hsc"}
 Columns = dict[str, Any]
 
@@ -76,8 +84,10 @@ def specify(request: DatasetRequest, settings: Settings) -> tuple[EmbeddingSpec,
 
 
 def test_the_columns_of_the_field_are_known() -> None:
-    found = recognise([*PUBLIC, "vit_base_jwst", "ra"], known_modalities("jwst_hsc"))
-    wanted = {column: Meaning(model, column.rpartition("_")[2]) for column, model in PUBLIC.items()}
+    named = {**PUBLIC, **BY_THE_CODE}
+    found = recognise([*named, "vit_base_jwst", "ra"], known_modalities("jwst_hsc"))
+    wanted = {column: Meaning(model, column[-4:].strip("_")) for column, model in named.items()}
+    assert not any(name_column(find_model(model), "hsc") != column for column, model in BY_THE_CODE.items())
     assert found.known == {**wanted, "vit_base_jwst": Meaning("vit-base", "jwst")}
     assert list(found.unknown) == ["ra"]
 

@@ -50,7 +50,7 @@ def test_a_column_of_a_text_may_be_a_bare_name() -> None:
         ({"kind": "text", "columns": [3]}, "columns", "valid dictionary"),
         ({"kind": "text", "columns": [""]}, "columns", "at least 1 character"),
         ({"kind": "text", "columns": [{"name": "u", "missing": [float("nan")]}]}, "columns", "finite number"),
-        ({"kind": "label", "column": "z"}, "kind", "'image', 'spectrum', 'text'"),
+        ({"kind": "label", "column": "z"}, "kind", "'image', 'spectrum', 'light-curve', 'text'"),
     ],
 )
 def test_where_the_data_of_a_modality_stand_is_asked_for_by_its_kind(
