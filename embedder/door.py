@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from embedder.framing import cut_patch
 from embedder.recipes import Prepared, check_recipe, find_recipe
 from embedder.samples import Image, LightCurve
@@ -67,7 +69,7 @@ def _check_label(table: ParquetSource, label: Modality, rows: int) -> None:
     """All rows are read, of one plain column, so that a word that is no class is refused with its row here and now."""
     recipe = find_recipe(label.recipe)
     shown = (recipe.prepare(sample.observation, label) for sample in table.read(label, 0, rows))
-    known = [float(found.values[0]) for found in shown if isinstance(found, Prepared)]
+    known = [float(np.asarray(found.values)[0]) for found in shown if isinstance(found, Prepared)]
     if len(set(known)) < 2:
         raise BadTable(
             f"label {label.name} in column {label.column} is known of {len(known)} of {rows} objects"

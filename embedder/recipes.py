@@ -16,7 +16,7 @@ knows nothing that is told is dropped as `empty-entry`. An object whose label is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -135,6 +135,24 @@ def show_by_image(observation: Observation, modality: Modality) -> Prepared | Dr
     return Prepared(_show(zoom_patch(patch), low, high), repaired)
 
 
+def give_flux(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`flux-v1`: the fluxes as observed, `(band, y, x) float32`, in the survey's unit, for models that take them raw.
+
+    Every band of the table, not only those the modality shows, and the whole image on its own pixels: what a model
+    takes of them is its own affair, and its patch of sky is not the modality's. An object with a band in which nothing
+    differs is dropped as `constant-image`.
+    """
+    del modality
+    image = _as_image(observation)
+    flux = image.flux.astype(np.float64)
+    repaired = _repair(flux)
+    if isinstance(repaired, Dropped):
+        return repaired
+    if (flux.min(axis=(1, 2)) == flux.max(axis=(1, 2))).any():
+        return Dropped("constant-image")
+    return Prepared(replace(image, flux=flux.astype(np.float32)), repaired)
+
+
 def show_picture(observation: Observation, modality: Modality) -> Prepared | Dropped:
     """`picture-v1`: a picture that is in colours already: its centred square, `(224, 224, 3)`, by linear zoom.
 
@@ -167,6 +185,19 @@ def show_spectrum(observation: Observation, modality: Modality) -> Prepared | Dr
     if flux.min() == flux.max():
         return Dropped("constant-spectrum")
     return Prepared(flux, _count("nonfinite-samples", finite))
+
+
+def give_spectrum(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`spectrum-flux-v1`: as `spectrum-v1`, with wavelengths, mask and inverse variance, for models that take them too.
+
+    A sample that was mended, or whose inverse variance is not finite, has an inverse variance of nought.
+    """
+    shown = show_spectrum(observation, modality)
+    if isinstance(shown, Dropped) or not isinstance(observation, Spectrum):
+        return shown
+    known = np.isfinite(observation.flux) & np.isfinite(observation.ivar)
+    ivar = np.where(known, observation.ivar, np.float32(0))
+    return Prepared(replace(observation, flux=np.asarray(shown.values), ivar=ivar), shown.repaired)
 
 
 def tell_entry(observation: Observation, modality: Modality) -> Prepared | Dropped:
@@ -284,8 +315,10 @@ RECIPES = Registry[Recipe](
         for recipe in (
             Recipe("arcsinh-match-v1", "image", show_by_survey, frozenset(PERCENTILES)),
             Recipe("arcsinh-image-v1", "image", show_by_image),
+            Recipe("flux-v1", "image", give_flux),
             Recipe("picture-v1", "image", show_picture, of_pictures=True),
             Recipe("spectrum-v1", "spectrum", show_spectrum),
+            Recipe("spectrum-flux-v1", "spectrum", give_spectrum),
             Recipe("light-curve-v1", "light-curve", show_light_curve),
             Recipe("sentence-v1", "text", tell_entry),
             Recipe("numbers-v1", "numbers", give_numbers),

@@ -43,6 +43,8 @@ def resolve_model(row: ModelRow, settings: Settings) -> ModelRef:
         parameters=row.parameters,
         part_rows=row.part_rows,
         options=row.options,
+        recipe=row.recipe,
+        knows=row.knows,
     )
 
 

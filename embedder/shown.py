@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | str
+from embedder.samples import Image, Spectrum
+
+Values = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | str | Image | Spectrum
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Prepared:
 
     values: an image, `(y, x, 3) uint8`, square, red first; a spectrum, `(sample,) float32`; a light curve,
     `(step,) float32`, NaN where there is no value; a text; numbers, `(column,) float32`; a published vector,
-    `(d,) float32`; or a label, `(1,) float32`.
+    `(d,) float32`; or a label, `(1,) float32`. To a model that takes raw fluxes, the Image or the Spectrum itself.
     repaired: how many values were mended, by kind.
     """
 

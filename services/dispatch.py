@@ -27,18 +27,39 @@ _RANKS = (2, 8, 32)
 
 
 class Step(NamedTuple):
-    """One message: a part of a job, or a score. Its id names the work, so the same work has the same id."""
+    """One message: a part of a job, or a score. Its id names the work, so the same work has the same id.
+
+    beside: steps whose work is partly the same: while one of them runs, this one is not sent.
+    """
 
     id: str
     queue: str
     task: str
     message: dict[str, Any]
+    beside: tuple[str, ...] = ()
 
 
-def part_step(spec: EmbeddingSpec, index: int, study: str) -> Step:
-    """The step that makes part `index` of an embedding. study: on whose account, for the log."""
-    message = {"study": study, "embedding": spec.model_dump(mode="json"), "part": index}
-    return Step(part_step_id(spec.digest, index), EMBED, EMBED_PART, message)
+def part_step(
+    spec: EmbeddingSpec,
+    index: int,
+    study: str,
+    *,
+    others: Sequence[EmbeddingSpec] = (),
+    beside: Sequence[EmbeddingSpec] = (),
+) -> Step:
+    """The step that makes part `index` of an embedding. study: on whose account, for the log.
+
+    others: embeddings that differ from it in the layer alone, and whose part is made in the same pass. beside:
+    likewise, but those whose own step for this part, were it running, might be making the same.
+    """
+    message = {
+        "study": study,
+        "embedding": spec.model_dump(mode="json"),
+        "part": index,
+        "layers": [other.layer for other in others],
+    }
+    steps = tuple(part_step_id(other.digest, index) for other in beside if other.digest != spec.digest)
+    return Step(part_step_id(spec.digest, index), EMBED, EMBED_PART, message, steps)
 
 
 def part_step_id(embedding: str, index: int) -> str:
@@ -86,7 +107,8 @@ class Dispatcher:
         sent, seen = 0, set[str]()  # two studies may want the same step
         for batch in _batches(_in_turn([_ranked(steps, self._limit, after) for steps in wanted]), _BATCH):
             ids = [step.id for step, _ in batch]
-            busy = self._board.running(ids) | self._board.resting(ids)
+            running = self._board.running({*ids, *(beside for step, _ in batch for beside in step.beside)})
+            resting = self._board.resting(ids)
             free: list[Ranked] = []
             for ranked in batch:
                 step, first = ranked.step, ranked.rank < _RANKS[0]
@@ -97,7 +119,9 @@ class Dispatcher:
                 if waiting is not None:
                     if first and waiting.priority > ranked.priority and self._board.withdraw(waiting):
                         self._send(ranked)
-                elif step.id not in busy and (room[step.queue] > 0 or first):
+                elif step.id in resting or not running.isdisjoint((step.id, *step.beside)):
+                    continue
+                elif room[step.queue] > 0 or first:
                     free.append(ranked)
                     room[step.queue] -= 1
             sent += self._send_new(free)
@@ -120,20 +144,47 @@ class Dispatcher:
             ready = score.pair.left.digest in whole and score.pair.right.digest in whole
             if ready and score.digest not in scored and not self._ledger.score_failure(score):
                 yield score_step(score, study.id)
-        for spec in study.embeddings:
-            if spec.digest not in whole and not self._ledger.embedding_failure(spec):
-                yield from self._missing_parts(spec, study.id)
+        for layers in study.passes:
+            wanted = [spec for spec in layers if spec.digest not in whole and not self._ledger.embedding_failure(spec)]
+            if wanted:
+                yield from self._missing_parts(wanted, layers, study.id)
 
-    def _missing_parts(self, spec: EmbeddingSpec, study: str) -> Iterator[Step]:
+    def _missing_parts(
+        self, wanted: Sequence[EmbeddingSpec], layers: Sequence[EmbeddingSpec], study: str
+    ) -> Iterator[Step]:
+        """The steps of one pass: for each part one, that of the first layer that misses it, which makes the others too.
+
+        wanted: of `layers`, those that are neither whole nor failed. So a layer that failed leads no more, and what a
+        step left out, or its worker did not live to store, is led by the first that misses it then.
+        """
+        last = wanted[0].parts() - 1
+        stored: list[tuple[EmbeddingSpec, set[int]]] = []
+        unfinished: list[EmbeddingSpec] = []
+        for spec in wanted:
+            there = self._stored_parts(spec, layers)
+            if there is None:
+                continue
+            self._board.restore_rows(spec.digest, {index: _rows_of(spec, index) for index in there})
+            if len(there) > last:
+                unfinished.append(spec)
+            else:
+                stored.append((spec, there))
+        for index in range(last + 1):
+            missing = [spec for spec, there in stored if index not in there]
+            if index == last:
+                # Every part there but no manifest: its last worker died between the two. Any part's step ends with it.
+                missing += unfinished
+            if missing:
+                yield part_step(missing[0], index, study, others=missing[1:], beside=layers)
+
+    def _stored_parts(self, spec: EmbeddingSpec, layers: Sequence[EmbeddingSpec]) -> set[int] | None:
+        """Indices of the parts that are stored; None while a worker declares the layers of its pass whole."""
         stored = list_parts(self._ledger.store, spec)
-        if len(stored) >= spec.parts():  # and yet no manifest
-            if self._board.running([manifest_step_id(spec.digest)]):
-                return
-            stored = set(read_receipts(self._ledger.store, spec))  # which of them are of use
-        self._board.restore_rows(spec.digest, {index: _rows_of(spec, index) for index in stored})
-        missing = [index for index in range(spec.parts()) if index not in stored]
-        # Every part there but no manifest: its last worker died between the two. Any part's step ends with it.
-        yield from (part_step(spec, index, study) for index in missing or [spec.parts() - 1])
+        if len(stored) < spec.parts():
+            return stored
+        if self._board.running(manifest_step_id(layer.digest) for layer in layers):
+            return None
+        return set(read_receipts(self._ledger.store, spec))  # which of them are of use
 
     def complete(self, study: Study) -> bool:
         """Whether every job and every pair of the study is done."""

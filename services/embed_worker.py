@@ -1,18 +1,18 @@
 """The embedder's process: Celery steps that make parts of embeddings.
 
 The worker itself loads no torch; its one pool child, a fresh interpreter, does, and keeps the model it loaded
-last. A step is one part, so a worker that dies wastes at most one.
+last. A step is one part, at all layers that are wanted of it, so a worker that dies wastes at most one.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from embedder.extensions import extensions
 from services.bench import Bench, edge
-from services.board import Board
 from services.broker import ANNOUNCE, EMBED, EMBED_PART, SCORE, Sender
 from services.dispatch import part_step_id
 from services.failures import parent_name
@@ -22,9 +22,9 @@ from services.steps import StepWork
 from services.worker import make_worker_app, run_worker
 from shared import keys
 from shared.contracts import DatasetRef, Dtype, EmbeddingSpec, ModelRef
-from shared.embeddings import read_manifest
-from shared.errors import BrokerUnavailable
-from shared.outcomes import Attempt
+from shared.embeddings import list_parts, read_manifest
+from shared.errors import BrokerUnavailable, LeaseLost, Permanent, Retryable
+from shared.outcomes import Attempt, Part
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ app = make_worker_app(_settings, __name__)
 
 @app.task(name=EMBED_PART, bind=True)  # type: ignore[untyped-decorator]
 def embed_part(self: Any, message: dict[str, Any]) -> None:
-    """Make one part of an embedding; with the last part, its manifest."""
+    """Make one part of an embedding, and of others that the same pass gives; with its last part, its manifest."""
     with edge():
         asked = parse_message(PartMessage, message)
         spec, index = asked.embedding, asked.part
@@ -52,14 +52,15 @@ def embed_part(self: Any, message: dict[str, Any]) -> None:
             endings=keys.work_endings(spec.dataset.name),
             part=f"part {index}",
         )
-        _bench.run(self, asked.study, step, partial(_make_part, spec, index))
+        _bench.run(self, asked.study, step, partial(_make_part, asked.embeddings, index))
 
 
-def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) -> None:
+def _make_part(specs: Sequence[EmbeddingSpec], index: int, lease: Lease, attempt: Attempt) -> None:
+    """specs: the job whose step this is, which alone may fail it, and others that the same pass gives."""
     from embedder import pipeline
     from embedder.sources.tables import check_unchanged
 
-    board, store, meters = _bench.board, _bench.store, _bench.meters
+    spec = specs[0]
     start, stop = spec.part_range(index)
 
     def before_store() -> None:
@@ -67,26 +68,54 @@ def _make_part(spec: EmbeddingSpec, index: int, lease: Lease, attempt: Attempt) 
         check_unchanged(spec.dataset)
 
     parts = pipeline.embed_part(
-        [spec],
+        specs,
         index,
         source=_source(spec.dataset),
         adapter=_adapter(spec.model, spec.dtype),
-        store=store,
+        store=_bench.store,
         attempt=attempt,
         batch=_settings.batch,
-        on_rows=lambda rows: _report(board, spec.digest, index, rows),
+        on_rows=lambda rows: _report(index, {each.digest: rows for each in specs}),
         before_store=before_store,
     )
-    part = parts[spec.layer]
-    _report(board, spec.digest, index, stop - start)
-    if part.token == attempt.token:  # else it was stored before, and only the manifest was missing
-        meters.count("samesky_rows_total", part.rows)
-        meters.observe("samesky_part_seconds", part.seconds, model=spec.model.name)
-        _log.info("%s part %d: %d vectors in %.1f s", spec.label, index, part.rows, part.seconds)
-    with board.leases.lease(manifest_step_id(spec.digest), parent_name()) as last:
+    _report(index, {each.digest: stop - start if each.layer in parts else 0 for each in specs})
+    _count(spec, index, [part for part in parts.values() if keys.attempt_of(part.key) == attempt.name])
+    _finish_others(specs[1:])
+    _finish(spec)
+
+
+def _count(spec: EmbeddingSpec, index: int, made: Sequence[Part]) -> None:
+    """Count what one pass made: vectors of every layer, and the seconds of the whole."""
+    if not made:  # it was stored before, and only a manifest was missing
+        return
+    rows, seconds = sum(part.rows for part in made), sum(part.seconds for part in made)
+    _bench.meters.count("samesky_rows_total", rows)
+    _bench.meters.observe("samesky_part_seconds", seconds, model=spec.model.name)
+    layers = f" of {len(made)} layers" if len(made) > 1 else ""
+    _log.info("%s part %d: %d vectors%s in %.1f s", spec.label, index, rows, layers, seconds)
+
+
+def _finish_others(specs: Sequence[EmbeddingSpec]) -> None:
+    """Finish those of `specs` that are whole now; what is wrong with one is for its own step to say."""
+    for spec in specs:
+        try:
+            if len(list_parts(_bench.store, spec)) >= spec.parts():
+                _finish(spec)
+        except (LeaseLost, Permanent) as error:
+            _log.warning("%s is left to its own step: %s", spec.label, error)
+        except Retryable as error:
+            _log.warning("%s and what comes after it are left to their own steps: %s", spec.label, error)
+            return
+
+
+def _finish(spec: EmbeddingSpec) -> None:
+    """Declare the embedding whole if it is, and announce it."""
+    from embedder import pipeline
+
+    with _bench.board.leases.lease(manifest_step_id(spec.digest), parent_name()) as last:
         # One writer at a time, for stores that cannot say who was first. If the holder does not see this part yet,
         # the reconciler finds every part there and no manifest, and sends one more step.
-        if last is not None and pipeline.finish(spec, store, before_commit=last.check) is not None:
+        if last is not None and pipeline.finish(spec, _bench.store, before_commit=last.check) is not None:
             _announce(spec)
 
 
@@ -97,9 +126,11 @@ def _announce(spec: EmbeddingSpec) -> None:
         _log.warning("%s; the reconciler will find the embedding", error)
 
 
-def _report(board: Board, embedding: str, index: int, rows: int) -> None:
+def _report(index: int, rows: Mapping[str, int]) -> None:
+    """Write up how many rows of part `index` are done. rows: by embedding."""
     try:
-        board.set_rows(embedding, {index: rows})
+        for embedding, done in rows.items():
+            _bench.board.set_rows(embedding, {index: done})
     except BrokerUnavailable as error:
         _log.warning("%s; progress is not shown meanwhile", error)
 

@@ -188,7 +188,7 @@ def _origin(column: Column) -> Mapping[str, str]:
         "dataset": spec.dataset.name,
         "dataset_revision": spec.dataset.revision,
         "modality": spec.modality.name,
-        "recipe": spec.modality.recipe,
+        "recipe": spec.recipe,
         "model": spec.model.name,
         "checkpoint": spec.model.checkpoint,
         "revision": spec.model.revision,

@@ -14,23 +14,40 @@ from services.field_errors import InvalidFields, validate
 from shared.contract import Contract
 from shared.contracts import EmbeddingSpec, ScoreSpec
 from shared.errors import BadInput
-from shared.names import Digest
+from shared.names import Digest, Name
 
 M = TypeVar("M", bound=Contract)
 
 
 class PartMessage(Contract):
-    """Make part `part` of `embedding`. study: the study on whose account it was sent."""
+    """Make part `part` of `embedding`. study: the study on whose account it was sent.
+
+    layers: others that are wanted of the same objects by the same model, and that the same pass gives. They are named,
+    not specified, so that a message stays small however many they are.
+    """
 
     study: Digest | None = None
     embedding: EmbeddingSpec
     part: int = Field(ge=0, strict=True)
+    layers: tuple[Name, ...] = Field(default=(), max_length=100)
 
     @model_validator(mode="after")
     def _is_one_of_its_parts(self) -> Self:
         if self.part >= self.embedding.parts():
             raise ValueError(f"part {self.part} of an embedding of {self.embedding.parts()} parts")
         return self
+
+    @model_validator(mode="after")
+    def _layers_are_others(self) -> Self:
+        if len({self.embedding.layer, *self.layers}) <= len(self.layers):
+            raise ValueError("`layers` are others than the embedding's own, each once")
+        return self
+
+    @property
+    def embeddings(self) -> tuple[EmbeddingSpec, ...]:
+        """All that is to be made: `embedding`, then those that differ from it in the layer alone."""
+        others = (self.embedding.model_copy(update={"layer": layer}) for layer in self.layers)
+        return (self.embedding, *others)
 
 
 class ScoreMessage(Contract):

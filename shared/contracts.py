@@ -49,10 +49,12 @@ class ModelRef(Contract):
     model whose vectors somebody published, since nothing says of which commit they are.
     parameters: number of parameters, in millions; 0 of what computes nothing. part_rows: rows of one part, about a
     minute of work. options: what the adapter is told besides, such as a prompt, or a file within the checkpoint.
+    recipe: the one it needs, in place of the modality's. knows: bands, or modalities by name, one of which a modality
+    must have to be taken; none: any will do.
     """
 
-    LATER = frozenset({"options"})
-    NOT_IDENTITY = frozenset({"parameters", "part_rows"})
+    LATER = frozenset({"options", "recipe"})
+    NOT_IDENTITY = frozenset({"parameters", "part_rows", "knows"})
 
     name: Name
     family: Name
@@ -64,6 +66,14 @@ class ModelRef(Contract):
     parameters: float = Field(ge=0)
     part_rows: int = Field(default=256, gt=0)
     options: Options = {}
+    recipe: Name | None = None
+    knows: tuple[Name, ...] = ()
+
+    def can_take(self, modality: Modality) -> bool:
+        """Whether a modality is of its kind, and one that it knows."""
+        if self.takes != modality.kind:
+            return False
+        return not self.knows or not {modality.name, *modality.bands}.isdisjoint(self.knows)
 
 
 class EmbeddingSpec(Nested):
@@ -78,6 +88,11 @@ class EmbeddingSpec(Nested):
     model: ModelRef
     layer: Name = "final"
     dtype: Dtype = "float32"
+
+    @property
+    def recipe(self) -> str:
+        """How objects are shown to the model."""
+        return self.model.recipe or self.modality.recipe
 
     def parts(self) -> int:
         """Number of parts the job is cut into."""
@@ -231,6 +246,14 @@ class Study(Contract):
     def id(self) -> str:
         """The study's id: the same request gives the same study."""
         return self.digest
+
+    @cached_property
+    def passes(self) -> tuple[tuple[EmbeddingSpec, ...], ...]:
+        """Its embeddings, with those together that differ in the layer alone: one pass over the objects gives them."""
+        together: dict[str, dict[str, EmbeddingSpec]] = {}
+        for spec in self.embeddings:
+            together.setdefault(spec.model_dump_json(exclude={"layer"}), {}).setdefault(spec.layer, spec)
+        return tuple(tuple(layers.values()) for layers in together.values())
 
     def scores(self) -> tuple[ScoreSpec, ...]:
         """The scores wanted, in the order of `pairs`."""

@@ -63,7 +63,7 @@ def expand(
             )
             for modality in modalities
             for model in models
-            if model.takes == modality.kind
+            if model.can_take(modality)
             for layer in depths[model.name]
         ]
     embeddings = list({spec.digest: spec for spec in (*embeddings, *published)}.values())
@@ -89,9 +89,9 @@ def expand(
 
 def refuse_unseen(dataset: str, modalities: Iterable[Modality], models: Iterable[ModelRef]) -> None:
     """Raise BadStudy, naming it, for a modality asked for by name that none of the models takes. Labels need none."""
-    taken = {"label", *(model.takes for model in models)}
+    takers = tuple(models)
     for modality in modalities:
-        if modality.kind not in taken:
+        if modality.kind != "label" and not any(model.can_take(modality) for model in takers):
             raise BadStudy(
                 f"no model of the study takes {modality.name} of {dataset}, which is a {modality.kind}",
                 "a model for every modality that is named",

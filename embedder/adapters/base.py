@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from embedder.catalogue.rows import block_of
 from embedder.recipes import Dropped, Values
-from embedder.samples import Floats
+from embedder.samples import Floats, Image, Spectrum
 from shared.errors import CheckpointUnavailable
 
 ModelInput = npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
@@ -55,7 +55,8 @@ def find_block(layer: str, blocks: int) -> int | None:
 
 
 def as_array(values: Values) -> npt.NDArray[Any]:
-    """What a recipe shows to a model of numbers. Raises TypeError for a text: `takes` of its row is wrong."""
-    if isinstance(values, str):
-        raise TypeError("a model of numbers was given a text")
+    """What a recipe shows to a model of numbers. Raises TypeError for anything else: its row is wrong."""
+    if isinstance(values, str | Image | Spectrum):
+        given = "text" if isinstance(values, str) else type(values).__name__
+        raise TypeError(f"a model of numbers was given a {given}")
     return values

@@ -91,6 +91,22 @@ def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapt
     return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
+def _load_astropt(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.astropt import load_astropt
+    from embedder.device import choose_device, find_dtype
+
+    return load_astropt(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_aion(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+    from embedder.adapters.aion import load_aion
+    from embedder.device import choose_device, find_dtype
+
+    return load_aion(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
 def _load_diffusion(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     folder = open_stand_in("model", model.checkpoint, model.revision, settings)
     from embedder.adapters.diffusion import load_diffusion
@@ -125,6 +141,8 @@ ADAPTERS = Registry[Load](
         "hf-vision-language": _load_hf_vision_language,
         "hf-text": _load_hf_text,
         "hf-text-wheel": _load_text_wheel,
+        "astropt": _load_astropt,
+        "aion": _load_aion,
         "diffusion": _load_diffusion,
         "chronos": _load_chronos,
         "specformer": _load_specformer,

@@ -7,7 +7,7 @@ looked at, nor its wavelengths, so that a survey's own grid is part of what the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -16,13 +16,13 @@ import torch
 from embedder.adapters.base import ModelInput, as_array
 from embedder.adapters.batches import run_batch
 from embedder.adapters.blocks import pool_layers
+from embedder.adapters.files import find_file
 from embedder.adapters.specformer_checkpoint import read_specformer
 from embedder.adapters.specformer_network import Sizes, Specformer, cut_tokens
-from embedder.hub import fetch_file
 from embedder.recipes import Dropped, Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
-from shared.errors import CheckpointUnavailable, UnknownName
+from shared.errors import UnknownName
 
 _FILE = "file"  # the only option
 
@@ -106,14 +106,7 @@ def _find_file(model: ModelRef, folder: Path | None) -> Path:
     for option in model.options:
         if option != _FILE:
             raise UnknownName.of(f"option of {model.name}", option, (_FILE,))
-    name = PurePosixPath(str(model.options.get(_FILE, "")))
-    if not name.name or name.is_absolute() or ".." in name.parts:
-        raise CheckpointUnavailable(f"{model.name} names no file of {model.checkpoint}: {name}", "its option `file`")
-    if folder is None:
-        return fetch_file("model", model.checkpoint, model.revision, str(name))
-    if not (folder / name).is_file():
-        raise CheckpointUnavailable(f"{model.checkpoint} at {model.revision} has no file {name}", "its checkpoint")
-    return folder / name
+    return find_file(model, folder, str(model.options.get(_FILE, "")))
 
 
 def _mean_after_first(states: torch.Tensor) -> torch.Tensor:

@@ -21,8 +21,16 @@ FINAL, ALL = "final", "all"
 
 
 def block_of(layer: str) -> int | None:
-    """The number of the block after which `layer` is taken, from 0; None for the model's own output."""
-    return None if layer == FINAL else int(layer.removeprefix("block-"))
+    """The number of the block after which `layer` is taken, from 0; None for the model's own output.
+
+    Raises UnknownName for what names no layer.
+    """
+    if layer == FINAL:
+        return None
+    number = layer.removeprefix("block-")
+    if number == layer or not number.isdecimal():
+        raise UnknownName(f"there is no layer {layer!r}", "block-00 and so on, or final")
+    return int(number)
 
 
 class ModelRow(Contract):
@@ -34,9 +42,10 @@ class ModelRow(Contract):
     part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite and MiniLM as measured, the
     others by their arithmetic), a power of two, as a rule at least 32, so that a GPU is not kept waiting for the store.
     blocks: the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it
-    can compute in. options: what its adapter is told besides. published_as: what published tables call it,
-    `dino_small`, where that is neither its name nor its family and size. listed: False for what is there for tests, or
-    for probes: it is found by name and shown in no list.
+    can compute in. options: what its adapter is told besides. recipe: the one it needs, in place of the modality's.
+    knows: bands, or modalities by name, one of which a modality must have to be taken; none: any will do. published_as:
+    what published tables call it, `dino_small`, where that is neither its name nor its family and size. listed: False
+    for what is there for tests, or for probes: it is found by name and shown in no list.
     """
 
     name: Name
@@ -55,6 +64,8 @@ class ModelRow(Contract):
     blocks: int = Field(default=0, ge=0, le=100)
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     options: Options = {}
+    recipe: Name | None = None
+    knows: tuple[Name, ...] = ()
     published_as: tuple[str, ...] = ()
     listed: bool = True
 
@@ -85,7 +96,8 @@ class ModelRow(Contract):
 class Size(NamedTuple):
     """One model of a family: what differs from its sisters. Fields as in `ModelRow`; blocks 0: none are known.
 
-    published_as: how published tables call the size, where that is not its name: `15m`.
+    options: besides those of the family. published_as: how published tables call the size, where that is not its name:
+    `15m`.
     """
 
     name: str
@@ -93,6 +105,7 @@ class Size(NamedTuple):
     parameters: float
     part_rows: int
     blocks: int = 0
+    options: Options = {}
     published_as: str = ""
 
 
@@ -114,12 +127,14 @@ class Family(Contract):
     licence: str
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     options: Options = {}
+    recipe: Name | None = None
+    knows: tuple[Name, ...] = ()
     published_as: str = ""
     listed: bool = True
 
     def rows(self, *sizes: Size) -> tuple[ModelRow, ...]:
         """The rows of these sizes, small to large."""
-        shared = self.model_dump(exclude={"name", "prefix", "title", "published_as"})
+        shared = self.model_dump(exclude={"name", "prefix", "title", "options", "published_as"})
         return tuple(
             ModelRow(
                 name=f"{self.prefix or self.name}-{size.name}",
@@ -130,6 +145,7 @@ class Family(Contract):
                 parameters=size.parameters,
                 part_rows=size.part_rows,
                 blocks=size.blocks,
+                options={**self.options, **size.options},
                 published_as=self._published_as(size),
                 **shared,
             )

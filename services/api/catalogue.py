@@ -97,7 +97,7 @@ def _embedding_row(manifest: Manifest) -> EmbeddingRow:
         dataset_revision=spec.dataset.revision,
         simulated=spec.dataset.simulated,
         modality=spec.modality.name,
-        recipe=spec.modality.recipe,
+        recipe=spec.recipe,
         model=spec.model.name,
         family=spec.model.family,
         parameters=spec.model.parameters,

@@ -80,6 +80,13 @@ MESSAGES: list[tuple[str, str, Callable[[Plain], Any], str]] = [
     ("a part and a half", "embed_part", put("part", 1.5), "part: "),
     ("a part that is null", "embed_part", put("part", None), "part: "),
     ("a part in a list", "embed_part", put("part", [0]), "part: "),
+    ("layers that are a text", "embed_part", put("layers", "all"), "layers: "),
+    ("layers that are null", "embed_part", put("layers", None), "layers: "),
+    ("a layer that climbs", "embed_part", put("layers", ["../../etc"]), "layers.0: "),
+    ("a layer that is a number", "embed_part", put("layers", [3]), "layers.0: "),
+    ("the embedding's own layer again", "embed_part", put("layers", ["final"]), "`layers` are others"),
+    ("a layer twice", "embed_part", put("layers", ["block-00", "block-00"]), "`layers` are others"),
+    ("too many layers", "embed_part", put("layers", [f"block-{n:03d}" for n in range(101)]), "layers: "),
     ("an unknown field", "embed_part", put("__reduce__", "os.system"), "__reduce__: there is no such field"),
     ("an embedding that is a digest", "embed_part", put("embedding", "0" * 32), "embedding: "),
     ("an embedding that is null", "embed_part", put("embedding", None), "embedding: "),
@@ -92,7 +99,7 @@ MESSAGES: list[tuple[str, str, Callable[[Plain], Any], str]] = [
     ("parts of no rows", "embed_part", put("embedding.model.part_rows", 0), "embedding.model.part_rows: "),
     ("parts of fewer than no rows", "embed_part", put("embedding.model.part_rows", -1), "part_rows: "),
     ("an adapter that climbs", "embed_part", put("embedding.model.adapter", "os/system"), "embedding.model.adapter: "),
-    ("a source nobody has", "embed_part", put("embedding.dataset.source", "ftp"), "embedding.dataset.source: "),
+    ("a source that climbs", "embed_part", put("embedding.dataset.source", "../x"), "embedding.dataset.source: "),
     ("a revision that climbs", "embed_part", put("embedding.dataset.revision", "a/../b"), "dataset.revision: "),
     ("a score that is null", "score_pair", put("score", None), "score: "),
     ("no score", "score_pair", without("score"), "score: this field is needed"),
@@ -123,6 +130,9 @@ def test_a_message_is_refused(refused: Refused, job: Job, task: str, spoil: Call
 def test_good_messages_are_taken(job: Job) -> None:
     messages = good(job)
     assert parse_message(PartMessage, messages["embed_part"]).part == 0
+    several = parse_message(PartMessage, {**messages["embed_part"], "layers": ["block-00", "block-01"]})
+    assert [spec.layer for spec in several.embeddings] == ["final", "block-00", "block-01"]
+    assert [spec.digest == job().digest for spec in several.embeddings] == [True, False, False]
     assert parse_message(ScoreMessage, messages["score_pair"]).score.pair.kind == "crossmodal"
     assert parse_message(Announcement, messages["announce"]).embedding == job()
 

@@ -13,9 +13,14 @@ import pytest
 
 from services.client import Client
 from services.local import Stack, running
+from shared import keys
+from shared.contracts import Study
+from shared.embeddings import read_receipts
 from shared.errors import UnknownName
+from shared.records import read_record
 from shared.settings import Settings
 from shared.states import State
+from shared.store import DirectoryStore
 
 STUDY = {
     "title": "two fake models on a simulated sky",
@@ -66,6 +71,23 @@ def test_a_study_runs_to_its_end_and_again_in_no_time(stack: Stack) -> None:
         assert client.submit(STUDY).id == accepted.id
         assert client.wait(accepted.id, timeout=30).state is State.DONE
         assert sorted((stack.folder / "store").rglob("*")) == files
+
+
+def test_all_layers_of_a_part_are_made_by_one_step(stack: Stack) -> None:
+    study = {**STUDY, "models": ["fake-small"], "layers": ["all"], "pairs": ["crossmodal"]}
+    with Client(stack.api_url) as client:
+        accepted = client.submit(study)
+        assert client.wait(accepted.id, timeout=240).state is State.DONE
+        assert len(client.scores(accepted.id)) == 3 * 3
+    store = DirectoryStore(stack.folder / "store")
+    made = read_record(store, keys.study(accepted.id), Study)
+    assert made is not None
+    assert sorted(map(len, made.passes)) == [3, 3]
+    for layers in made.passes:
+        blocks = [spec for spec in layers if spec.layer != "final"]  # the final ones were there before
+        attempts = [[keys.attempt_of(part.key) for part in read_receipts(store, spec).values()] for spec in blocks]
+        assert attempts[0] == attempts[1]
+        assert len(set(attempts[0])) == layers[0].parts() == 3
 
 
 def test_a_killed_embedder_loses_nothing(stack: Stack) -> None:

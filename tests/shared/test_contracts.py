@@ -41,6 +41,7 @@ IDENTITY = {
     "model__pooling": "cls",
     "model__takes": "spectrum",
     "model__options": {"prompt": "<image> "},
+    "model__recipe": "flux-v1",
     "layer": "block-3",
     "dtype": "bfloat16",
 }
@@ -56,7 +57,12 @@ OF_OTHER_KINDS = {  # identity too, of modalities that are no image
         {"column": "v", "dimension": 8, "made_of": "spectrum"},
     ),
 }
-NOT_IDENTITY = {"dataset__location": "elsewhere", "model__parameters": 9.0, "model__part_rows": 50}
+NOT_IDENTITY = {
+    "dataset__location": "elsewhere",
+    "model__parameters": 9.0,
+    "model__part_rows": 50,
+    "model__knows": ("hsc-g",),
+}
 
 
 def test_every_field_is_known_to_be_identity_or_not() -> None:

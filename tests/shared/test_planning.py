@@ -159,6 +159,96 @@ def test_layers_are_compared_each_with_each_over_modalities_and_leave_the_size_s
     assert {label for label in _labels(study) if "dinov2-base|hsc" in label} == {"hsc/dinov2-base|hsc/dinov2-small"}
 
 
+def test_embeddings_that_differ_in_the_layer_alone_are_of_one_pass(plan: Plan) -> None:
+    layers = {"vit-base": ("block-03", "block-07", "final"), "dinov2-base": ("block-00", "final")}
+    study = plan("crossmodal", sizes=("small", "base"), layers=layers)
+    found = [[spec.label.removeprefix("tiny/") for spec in together] for together in study.passes]
+    assert found == [
+        [f"{modality}/{model}{'' if layer == 'final' else f'/{layer}'}" for layer in layers.get(model, ["final"])]
+        for modality in ("hsc", "jwst")
+        for model in ("dinov2-small", "dinov2-base", "vit-base")
+    ]
+    assert sum(map(len, study.passes)) == len(study.embeddings)
+
+
+def test_what_is_cut_or_lies_otherwise_is_of_no_common_pass(make_spec: SpecMaker) -> None:
+    base = make_spec()
+    others = [
+        make_spec(layer="block-00", dtype="bfloat16"),
+        make_spec(layer="block-00", model__part_rows=20),
+        make_spec(layer="block-00", dataset__location="1"),
+        make_spec(layer="block-00", modality__name="jwst"),
+    ]
+    same = make_spec(layer="block-00")
+    study = Study(created_at="now", embeddings=(base, *others, same, base), pairs=(), scoring=Scoring())
+    assert study.passes == ((base, same), *((other,) for other in others))
+
+
+SPECTRUM = Modality(name="desi", kind="spectrum", column="spectrum", recipe="spectrum-v1")
+
+
+@pytest.fixture
+def cross(make_spec: SpecMaker) -> Plan:
+    """Plan a study of two models of images on hsc and jwst, of two of spectra on desi, and of a label."""
+
+    def make(*policies: PairPolicy, layers: dict[str, tuple[str, ...]] | None = None, label: bool = True) -> Study:
+        spec = make_spec()
+        images = [spec.model.model_copy(update={"name": name, "family": name}) for name in ("vit", "dino")]
+        spectra = [
+            spec.model.model_copy(update={"name": name, "family": name, "takes": "spectrum"})
+            for name in ("specformer", "lines")
+        ]
+        seen = [*_many(spec, 2), SPECTRUM, *([_label("redshift")] if label else [])]
+        models = [*images, *spectra, LABEL_MODEL]
+        return expand([(spec.dataset, seen)], models, policies, Scoring(), created_at="now", layers=layers)
+
+    return make
+
+
+def test_crosskind_is_every_model_of_one_kind_with_every_one_of_the_other(cross: Plan) -> None:
+    study = cross("crosskind")
+    assert _labels(study) == {
+        f"desi/{spectrum}|{image}/{model}"
+        for image in ("m0", "m1")
+        for model in ("vit", "dino")
+        for spectrum in ("specformer", "lines")
+    }
+    assert len(study.pairs) == len(set(study.pairs)) == 8
+    assert {score.pair.kind for score in study.scores()} == {"crosskind"}
+    assert study == cross("crosskind", label=False)
+
+
+def test_crosskind_is_of_final_layers_only(cross: Plan) -> None:
+    layers = {"vit": ("block-00", "final"), "specformer": ("block-01", "final"), "lines": ("block-01",)}
+    study = cross("crosskind", layers=layers)
+    assert {spec.layer for spec in study.embeddings} == {"final"}
+    assert len(study.pairs) == 4  # of lines only a block is asked for
+    both = cross("crosskind", "crossmodal", layers=layers)
+    assert {score.pair.label for score in study.scores()} < {score.pair.label for score in both.scores()}
+    assert sum(score.pair.kind == "crosskind" for score in both.scores()) == 4
+
+
+def test_crosskind_stays_within_its_dataset_and_pairs_no_label(make_spec: SpecMaker) -> None:
+    spectrum: dict[str, object] = {"modality__name": "desi", "modality__kind": "spectrum", "modality__bands": ()}
+    label: dict[str, object] = {"modality__kind": "label", "modality__column": "z", "modality__bands": ()}
+    specs = [
+        make_spec(dataset__name="one", **label),
+        make_spec(dataset__name="one"),
+        make_spec(dataset__name="two", **spectrum),
+        make_spec(dataset__name="one", **spectrum),
+        make_spec(dataset__name="two", modality__name="redshift", **label),
+    ]
+    assert choose_pairs(specs, ["crosskind"]) == [(1, 3)]
+    assert choose_pairs(specs, ["crosskind", "probes"]) == [(0, 1), (0, 3), (1, 3), (2, 4)]
+
+
+def test_a_study_of_one_kind_has_nothing_across(plan: Plan, cross: Plan) -> None:
+    with pytest.raises(BadStudy, match="the policies crosskind leave no pair"):
+        plan("crosskind")
+    everything = cross("all", "crosskind")
+    assert _labels(everything) == _labels(cross("all")) > _labels(cross("crosskind"))
+
+
 LABEL_MODEL = ModelRef(
     name="label",
     family="label",
