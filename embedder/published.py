@@ -100,18 +100,13 @@ def _by_name(request: ColumnsRequest, columns: Sequence[str], types: Mapping[str
     own = request.dataset.modalities if isinstance(request.dataset.modalities, dict) else {}
     modalities = known_modalities(request.dataset.name, [*request.modalities, *own])
     found = recognise(columns, modalities)
-    vectors = [column for column in found.unknown if holds_vectors(types[column])]
-    near = {column: _suggest(column, modalities) for column in vectors[:_MOST_SUGGESTED] if not found.unknown[column]}
-    unknown = {
-        column: why or near.get(column, _UNKNOWN) if column in vectors else _NO_VECTORS
-        for column, why in found.unknown.items()
-    }
+    strange = [column for column, why in found.unknown.items() if not why and holds_vectors(types[column])]
+    near = find_near(strange[:_MOST_SUGGESTED], modalities)
+    unknown = {}
+    for column, why in found.unknown.items():
+        offered = f"; near ones are {', '.join(near[column])}" if near.get(column) else ""
+        unknown[column] = (why or _UNKNOWN + offered) if holds_vectors(types[column]) else _NO_VECTORS
     return Recognised(found.known, unknown)
-
-
-def _suggest(column: str, modalities: Iterable[str]) -> str:
-    near = find_near(column, modalities)
-    return f"{_UNKNOWN}; near ones are {', '.join(near)}" if near else _UNKNOWN
 
 
 def _nothing_known(dataset: str, columns: Iterable[str], unknown: Mapping[str, str]) -> BadTable:

@@ -115,10 +115,10 @@ def recognise(columns: Sequence[str], modalities: Mapping[str, frozenset[Kind]])
     return Recognised(known, unknown)
 
 
-def find_near(column: str, modalities: Iterable[str]) -> list[str]:
-    """The names that the catalogue could give which are nearest to a column's; none where none is near."""
-    names = {name for name, _, meaning in _names(modalities) if meaning.layer == FINAL}
-    return difflib.get_close_matches(fold(column[:_LONGEST]), sorted(names), _MOST_NEAR, _NEAR)
+def find_near(columns: Iterable[str], modalities: Iterable[str]) -> dict[str, list[str]]:
+    """Of each column, the names that the catalogue could give which are nearest to its own; none where none is near."""
+    names = sorted({name for name, _, meaning in _names(modalities) if meaning.layer == FINAL})
+    return {column: difflib.get_close_matches(fold(column[:_LONGEST]), names, _MOST_NEAR, _NEAR) for column in columns}
 
 
 def check_each_once(known: Mapping[str, Meaning]) -> None:

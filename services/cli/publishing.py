@@ -48,11 +48,16 @@ def import_(
     revision: Annotated[str | None, typer.Option(help="Of the hub's dataset, if not its main branch.")] = None,
     split: Annotated[str, typer.Option(help="Which split of it.")] = "train",
     id_column: Annotated[str | None, typer.Option(help="The column of object ids, if not the row's position.")] = None,
-    modality: Annotated[Several, typer.Option(metavar="NAME", help="One that the catalogue does not know.")] = None,
-    column: Annotated[
-        Several, typer.Option(metavar="COLUMN=MODEL:MODALITY", help="What a column is, if its name does not say.")
+    modality: Annotated[
+        Several, typer.Option(metavar="NAME", help="One that the catalogue lacks; may be repeated.")
     ] = None,
-    pairs: Annotated[Several, typer.Option(metavar="POLICY", help=f"If not {', '.join(_POLICIES)}.")] = None,
+    column: Annotated[
+        Several,
+        typer.Option(metavar="COLUMN=MODEL:MODALITY", help="What a column is, if not as called; may be repeated."),
+    ] = None,
+    pairs: Annotated[
+        Several, typer.Option(metavar="POLICY", help=f"If not {', '.join(_POLICIES)}; may be repeated.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Take the first LIMIT objects only.")] = None,
     k: Annotated[list[int] | None, typer.Option(help="Neighbours counted; may be repeated.")] = None,
     title: Annotated[str | None, typer.Option(help="What the study is called.")] = None,

@@ -40,7 +40,7 @@ def archive(
     ] = None,
     vectors: VectorsOption = False,
 ) -> None:
-    """Export a study as one file: request, manifests, scores, versions."""
+    """Write a study as one file: request, manifests, scores, versions."""
     target = output or Path(f"samesky-{_as_file_name(study_id)}.zip")
     with Client(context.obj) as client:
         fetch(client, study_id, target, vectors=vectors)

@@ -194,8 +194,9 @@ def test_only_whole_names_are_recognised(names: list[str]) -> None:
 
 
 def test_near_names_are_offered() -> None:
-    assert find_near("dino_smal_hsc", known_modalities("sky"))[0] == "dino_small_hsc"
-    assert find_near("x" * 10_000, known_modalities("sky")) == []
+    near = find_near(["dino_smal_hsc", "x" * 10_000], known_modalities("sky"))
+    assert near["dino_smal_hsc"][0] == "dino_small_hsc"
+    assert near["x" * 10_000] == []
 
 
 def test_a_table_becomes_embeddings(save: Callable[..., Path], settings: Settings) -> None:
