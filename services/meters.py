@@ -65,8 +65,8 @@ TABLE: tuple[Meter, ...] = (
         "samesky_queue_age_seconds", "gauge", "how long the next message has waited; 0 when none", ("queue",), _QUEUES
     ),
     Meter("samesky_rows_per_second", "gauge", "rows that running jobs embed in a second, all together"),
-    Meter("samesky_rows_total", "counter", "rows embedded, counted as each part ends", (), ((),)),
-    Meter("samesky_part_seconds", "histogram", "time that a part took, by model", ("model",), (), _SECONDS),
+    Meter("samesky_rows_total", "counter", "vectors made, of every layer, counted as each part ends", (), ((),)),
+    Meter("samesky_part_seconds", "histogram", "time that a part took, with all its layers, by model", ("model",), (), _SECONDS),
     Meter("samesky_score_seconds", "histogram", "time that a score took", (), ((),), _SECONDS),
     Meter("samesky_lease_takeovers_total", "counter", "steps taken over from a worker that fell silent", (), ((),)),
     Meter("samesky_step_retries_total", "counter", "steps left to be tried again, by error", ("code",), _CODES),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModel
+from transformers.utils import logging
 
 from embedder.hub import translate_hub_errors
 from shared.contracts import ModelRef
@@ -30,14 +32,14 @@ def load_checkpoint(
 ) -> Checkpoint:
     """The model at its commit of the hub, or from the local `folder` that stands in for it.
 
-    dtype: what it computes in. processor: the class of transformers that reads its processor, given `options`; network:
-    the class that reads the network. Raises CheckpointUnavailable for a
-    gated, missing or unfitting checkpoint, HubUnavailable when the hub does not answer.
+    dtype: what it computes in. processor: the class that reads its processor, given `options`; network: the class of
+    transformers that reads the network. Raises CheckpointUnavailable for a gated, missing or unfitting checkpoint,
+    HubUnavailable when the hub does not answer.
     """
     where = str(folder or model.checkpoint)
     revision = "main" if folder else model.revision
     try:
-        with translate_hub_errors("model", model.checkpoint, model.revision):
+        with translate_hub_errors("model", model.checkpoint, model.revision), _without_report():
             # The processor first: it is small, so that its fault is known before gigabytes are read.
             made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
             loaded, report = network.from_pretrained(
@@ -57,6 +59,20 @@ def load_checkpoint(
         ) from error
     refuse_gaps(model, report)
     return Checkpoint(loaded, made)
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """Keep transformers from listing, tensor by tensor, what of a checkpoint is not needed, such as a decoder.
+
+    What is needed and not there is for `refuse_gaps` to say.
+    """
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def refuse_gaps(model: ModelRef, report: Mapping[str, Any]) -> None:

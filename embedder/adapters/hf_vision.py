@@ -1,6 +1,7 @@
-"""Vision models of the transformers library: ViT, DINOv2 with registers, ConvNeXt V2, I-JEPA, and their like.
+"""Vision models of the transformers library: ViT, DINOv2, DINOv3, ConvNeXt V2, I-JEPA, V-JEPA 2, MAE, Hiera.
 
-Weights are read from safetensors only, and no code that comes with a checkpoint is run.
+What differs between them is the pooling and the options of their rows. Weights are read from safetensors only, and no
+code that comes with a checkpoint is run.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image as Picture
-from transformers import AutoImageProcessor
 
 from embedder.adapters.base import ModelInput, as_array
 from embedder.adapters.batches import run_batch
 from embedder.adapters.blocks import find_blocks, pool_layers
-from embedder.adapters.checkpoints import load_checkpoint
+from embedder.adapters.checkpoints import Checkpoint, load_checkpoint
+from embedder.adapters.vision_inputs import Run, choose_showing
 from embedder.recipes import Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
@@ -30,15 +31,15 @@ class HfVisionAdapter:
     """One vision model and its own image processor; a vector is its last hidden state, pooled."""
 
     def __init__(
-        self, network: Any, processor: Any, pooling: str, device: torch.device, dtype: torch.dtype = torch.float32
+        self, checkpoint: Checkpoint, run: Run, pooling: str, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self._network, self._processor = network.to(device).eval(), processor
+        self._network, self._processor = checkpoint.network.to(device).eval(), checkpoint.processor
+        self._run = run
         if pooling not in _POOLINGS:
             raise UnknownName.of("pooling of a vision model", pooling, _POOLINGS)
         self._pool = _POOLINGS[pooling]
         self._device, self._dtype = device, dtype
-        stages = getattr(network.config, "hidden_sizes", None)  # of a convolutional network, in place of blocks
-        self._blocks = find_blocks(network, len(stages) if stages else int(network.config.num_hidden_layers))
+        self._blocks = _list_blocks(self._network)
 
     @property
     def device(self) -> str:
@@ -61,7 +62,7 @@ class HfVisionAdapter:
 
         def run(pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
             return pool_layers(
-                lambda: self._network(pixel_values=pixels).last_hidden_state,
+                lambda: self._run(self._network, pixels),
                 self._blocks,
                 layers,
                 lambda states: self._pool(states, self._network.config),
@@ -74,10 +75,27 @@ def load_hf_vision(model: ModelRef, folder: Path | None, device: torch.device, d
     """The model at its commit of the hub, or from the local `folder` that stands in for it.
 
     Raises CheckpointUnavailable for a gated, missing or unfitting checkpoint, HubUnavailable when the hub does
-    not answer, UnknownName for a pooling that is not known here.
+    not answer, UnknownName for a pooling or an option that is not known here, BadInput for an option's value.
     """
-    network, processor = load_checkpoint(model, folder, dtype, AutoImageProcessor, backend="pil")
-    return HfVisionAdapter(network, processor, model.pooling, device, dtype)
+    showing = choose_showing(model)
+    checkpoint = load_checkpoint(model, folder, dtype, showing.processor, **showing.reading)
+    return HfVisionAdapter(checkpoint, showing.run, model.pooling, device, dtype)
+
+
+def _list_blocks(network: Any) -> Sequence[torch.nn.Module]:
+    """The stages of a convolutional network, which has `hidden_sizes`; else the transformer blocks.
+
+    Hiera keeps its blocks in stages, `depths` in each; they are counted through, first to last. From stage to stage its
+    tokens are fewer and wider, and they stand in an order of their own, of which their mean knows nothing.
+    """
+    config = network.config
+    sizes, depths = getattr(config, "hidden_sizes", None), getattr(config, "depths", None)
+    if sizes:
+        return find_blocks(network, len(sizes))
+    if depths:
+        stages = find_blocks(network, len(depths))
+        return [block for stage, depth in zip(stages, depths, strict=True) for block in find_blocks(stage, depth)]
+    return find_blocks(network, int(config.num_hidden_layers))
 
 
 def _pool_cls(states: torch.Tensor, config: Any) -> torch.Tensor:

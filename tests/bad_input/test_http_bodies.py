@@ -97,6 +97,8 @@ VALUES: list[tuple[str, Any, str]] = [
     ("datasets that are none", catalogue(datasets=[]), "#/datasets"),
     ("models that are a text", catalogue(models="fake-small"), "#/models"),
     ("models that are an object", catalogue(models={"fake-small": 1}), "#/models"),
+    ("a type of number that is none", catalogue(dtype="float8"), "#/dtype"),
+    ("a type of number that is a number", catalogue(dtype=16), "#/dtype"),
     ("a model that is a number", catalogue(models=[7]), "#/models/0"),
     ("a model that is null", catalogue(models=[None]), "#/models/0"),
     ("a model that climbs", catalogue(models=["../../etc"]), "#/models/0"),
@@ -287,6 +289,7 @@ def test_a_dataset_of_the_users_own_is_problem_of(
 
 REQUESTS: list[tuple[str, Plain, str, str]] = [
     ("a model nobody has", catalogue(models=["efficientnet-lit0"]), "unknown-name", "efficientnet-lite0"),
+    ("bits that a model has not", catalogue(dtype="bfloat16"), "bad-study", "fake-small does not compute in bfloat16"),
     ("a dataset nobody has", catalogue(datasets=["mocksy"]), "unknown-name", "mocksky"),
     ("a metric nobody has", scoring(metrics=["mknnn"]), "unknown-name", "mknn"),
     ("a modality nobody has", dataset(modalities=["hcs"]), "unknown-name", "hsc"),

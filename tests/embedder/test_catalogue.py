@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -20,7 +21,7 @@ def test_every_model_has_an_adapter_and_parts_of_a_power_of_two() -> None:
     for row in known_models().values():
         assert row.adapter in ADAPTERS.names()
         assert row.part_rows & (row.part_rows - 1) == 0
-        assert row.revision == "main" if row.origin == "hub" else row.revision != "main"
+        assert bool(re.fullmatch(r"main|refs/pr/\d+", row.revision)) == (row.origin == "hub")
 
 
 def test_families_of_the_paper_are_listed_and_fakes_are_not() -> None:
@@ -33,6 +34,10 @@ def test_families_of_the_paper_are_listed_and_fakes_are_not() -> None:
         "dinov2": ["small", "base", "large", "giant"],
         "convnextv2": ["nano", "tiny", "base", "large"],
         "ijepa": ["huge", "giant"],
+        "dinov3": ["vits16", "vits16plus", "vitb16", "vitl16", "vith16plus", "vit7b16"],
+        "vjepa2": ["large", "huge", "giant"],
+        "vit-mae": ["base", "large", "huge"],
+        "hiera": ["tiny", "small", "base", "base-plus", "large", "huge"],
         "minilm": ["l6"],
         "bge": ["small", "base", "large"],
         "qwen3-embedding": ["0.6b", "4b", "8b"],

@@ -9,16 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 HUB = Path(__file__).resolve().parents[2] / ".." / "shared" / "hub" / "loopback-hub"
-MODEL, DATASET = "google/vit-base-patch16-224-in21k", "Smith42/jwst_hsc_crossmatched"
+DATASET = "Smith42/jwst_hsc_crossmatched"
 needs_hub = pytest.mark.skipif(not HUB.is_file(), reason="../shared/hub/loopback-hub is not beside the checkout")
 
-# Resolve a dataset and a model by their public ids, read the last rows, embed one: what one study does.
+TINY = tuple(json.loads(Path(__file__).with_name("tiny_vision.json").read_text()))
+# Resolve a dataset and models by their public ids, read the last rows, embed one: what one study does.
 _STUDY = """
 import json, sys
 import numpy as np
@@ -38,8 +41,8 @@ def attempt(name, do):
         said[name] = do()
     except SameSkyError as error:
         said[name] = [error.code, str(error)]
-def model():
-    ref = resolve_model(find_model("vit-base"), settings)
+def model(name):
+    ref = resolve_model(find_model(name), settings)
     adapter = load_adapter(ref, settings)
     (vectors,) = adapter.encode([adapter.prepare(np.zeros((96, 96, 3), np.uint8))], ["final"])
     return [ref.revision, vectors.shape[1]]
@@ -56,7 +59,10 @@ def dataset():
     samples = list(open_source(ref, settings).read(hsc, 9, 12))
     shown = find_recipe(hsc.recipe).prepare(samples[0].observation, hsc)
     return [ref.revision, ref.rows, [sample.object_id for sample in samples], list(shown.values.shape)]
-attempt("model", model)
+for name in sys.argv[1:]:
+    attempt(name, lambda: model(name))
+proposed = find_model("vit-mae-base").model_copy(update={"revision": find_model("vit-mae-huge").revision})
+attempt("proposed", lambda: resolve_model(proposed, settings).revision)
 attempt("specformer", specformer)
 attempt("other file", other_file)
 attempt("dataset", dataset)
@@ -68,25 +74,18 @@ print(json.dumps(said))
 """
 
 
-def run(script: str, **environment: str) -> str:
+def run(script: str, *names: str, **environment: str) -> Any:
+    """What a process of its own says last, as JSON."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SAMESKY_"))}
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, *names],
         env={**clean, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def save_vit(folder: Path) -> None:
-    from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
-
-    small = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
-    ViTModel(ViTConfig(**small)).save_pretrained(folder)
-    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def save_specformer(folder: Path, checkpoint: dict[str, Any]) -> None:
@@ -102,9 +101,10 @@ def served(
     tmp_path: Path,
     write_table: Callable[..., Path],
     image: Callable[..., Any],
+    save_vision_model: Callable[..., Path],
     specformer_checkpoint: dict[str, Any],
 ) -> Iterator[str]:
-    """URL of a hub that serves a tiny ViT, a tiny Specformer and twelve galaxies under their public ids."""
+    """URL of a hub with twelve galaxies and tiny models, of every vision family and a Specformer, by public ids."""
     bands = ("f090w", "f277w", "f444w")
     folder = write_table(
         [image(seed) for seed in range(12)], jwst=[image(seed, bands, 32, 0.04) for seed in range(12)], files=3
@@ -112,7 +112,8 @@ def served(
     place = tmp_path / "served" / "datasets" / DATASET
     place.parent.mkdir(parents=True)
     folder.rename(place)
-    save_vit(tmp_path / "served" / "models" / MODEL)
+    for name in TINY:
+        save_vision_model(name, tmp_path / "served")
     save_specformer(tmp_path / "served" / "models" / "polymathic-ai" / "specformer", specformer_checkpoint)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -138,10 +139,12 @@ def wait_for(port: int) -> None:
 @needs_hub
 def test_public_ids_are_resolved_read_and_loaded(served: str, tmp_path: Path) -> None:
     home = str(tmp_path / "home")
-    said = json.loads(run(_STUDY, HF_ENDPOINT=served, HF_HOME=home).splitlines()[-1])
-    commit, dimension = said["model"]
+    said = run(_STUDY, *TINY, HF_ENDPOINT=served, HF_HOME=home)
+    commit = said["vit-base"][0]
     assert len(commit) == 40
-    assert dimension == 24
+    dimensions = {name: 64 if name == "hiera-tiny" else 24 for name in TINY}
+    assert {name: said[name] for name in TINY} == {name: [commit, dimensions[name]] for name in TINY}
+    assert said["proposed"] == commit
     assert said["specformer"] == [commit, 24]
     assert said["other file"][0] == "checkpoint-unavailable"
     assert "lacks a file: " in said["other file"][1]
@@ -152,13 +155,65 @@ def test_public_ids_are_resolved_read_and_loaded(served: str, tmp_path: Path) ->
     assert said["commit"][0] == "checkpoint-unavailable"
     assert said["split"][0] == "unknown-name"
 
-    off_line = json.loads(run(_STUDY, HF_HUB_OFFLINE="1", HF_HOME=home).splitlines()[-1])
-    assert off_line["model"] == off_line["specformer"] == [commit, 24]
+    off_line = run(_STUDY, *TINY, HF_HUB_OFFLINE="1", HF_HOME=home)
+    assert {name: off_line[name] for name in TINY} == {name: [commit, dimensions[name]] for name in TINY}
+    assert off_line["specformer"] == [commit, 24]
     assert off_line["other file"][0] == "checkpoint-unavailable"
     assert off_line["dataset"][0] == "checkpoint-unavailable"
     assert "HF_HUB_OFFLINE is set" in off_line["dataset"][1]
 
 
 def test_a_hub_that_does_not_answer_may_be_asked_again(tmp_path: Path) -> None:
-    said = json.loads(run(_STUDY, HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path)).splitlines()[-1])
+    said = run(_STUDY, "vit-base", HF_ENDPOINT="http://127.0.0.1:9", HF_HOME=str(tmp_path))
     assert {kind for kind, _ in said.values()} == {"hub-unavailable"}
+
+
+_GATED = """
+import json
+from embedder.adapters.loading import load_adapter
+from embedder.catalogue.models import find_model
+from embedder.resolve import resolve_model
+from shared.errors import CheckpointUnavailable
+from shared.settings import Settings
+
+settings = Settings.read({"SAMESKY_DEVICE": "cpu"})
+model = resolve_model(find_model("dinov3-vits16"), settings)
+try:
+    load_adapter(model, settings)
+except CheckpointUnavailable as error:
+    print(json.dumps([model.revision, error.wrong, error.remedy]))
+"""
+
+
+class GatedHub(BaseHTTPRequestHandler):
+    """As the hub is to whoever has not accepted a licence: it tells of a repository, and gives none of its files."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/api/models/"):
+            self._answer(200, json.dumps({"id": "gated", "sha": "9a" * 20, "gated": "manual", "siblings": []}).encode())
+        else:
+            self._answer(403, b"", ("X-Error-Code", "GatedRepo"), ("X-Error-Message", "Access to it is restricted."))
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def _answer(self, status: int, body: bytes, *more: tuple[str, str]) -> None:
+        self.send_response(status)
+        for name, value in (("Content-Type", "application/json"), ("Content-Length", str(len(body))), *more):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *of: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_gated_checkpoint_is_refused_for_good_with_what_to_do(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), GatedHub) as hub:
+        Thread(target=hub.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{hub.server_port}"
+        revision, wrong, remedy = run(_GATED, HF_ENDPOINT=url, HF_HOME=str(tmp_path))
+        hub.shutdown()
+    assert revision == "9a" * 20
+    assert wrong == f"model facebook/dinov3-vits16-pretrain-lvd1689m at revision {revision} is gated"
+    assert remedy == "ask for access on its page, and set HF_TOKEN for the embedder and the api"

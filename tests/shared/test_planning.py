@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, PairPolicy, Scoring, Study
+from shared.contracts import DatasetRef, Dtype, EmbeddingSpec, ModelRef, PairPolicy, Scoring, Study
 from shared.errors import BadStudy, TooFewObjects
 from shared.modalities import Modality
 from shared.planning import MOST_EMBEDDINGS, MOST_PAIRS, choose_pairs, expand, refuse_unseen
@@ -270,16 +270,32 @@ def _label(name: str) -> Modality:
 def probe(make_spec: SpecMaker) -> Plan:
     """Plan a study of two sizes of dinov2 on hsc and jwst, with two labels."""
 
-    def make(*policies: PairPolicy, labels: tuple[str, ...] = ("redshift", "mass"), modalities: int = 2) -> Study:
+    def make(
+        *policies: PairPolicy,
+        labels: tuple[str, ...] = ("redshift", "mass"),
+        modalities: int = 2,
+        dtype: Dtype = "float32",
+    ) -> Study:
         spec = make_spec()
         models = [
             spec.model.model_copy(update={"name": f"dinov2-{size}", "family": "dinov2", "parameters": SIZES[size]})
             for size in ("small", "base")
         ]
         seen = [*_many(spec, modalities), *map(_label, labels)]
-        return expand([(spec.dataset, seen)], [*models, LABEL_MODEL], policies, Scoring(), created_at="now")
+        return expand(
+            [(spec.dataset, seen)], [*models, LABEL_MODEL], policies, Scoring(), created_at="now", dtype=dtype
+        )
 
     return make
+
+
+def test_networks_compute_in_the_bits_asked_for_and_what_is_given_keeps_its_own(probe: Plan) -> None:
+    study = probe("crossmodal", "probes", dtype="bfloat16")
+    assert {spec.modality.kind: spec.dtype for spec in study.embeddings} == {"image": "bfloat16", "label": "float32"}
+    plain = probe("crossmodal", "probes")
+    labels, ours = ({s.digest for s in one.embeddings if s.modality.kind == "label"} for one in (plain, study))
+    assert labels == ours, "a label is stored once, whatever networks compute in"
+    assert study.id != plain.id
 
 
 def test_probes_are_of_every_embedding_and_every_label(probe: Plan) -> None:

@@ -1,6 +1,9 @@
 """Models of images: trained on photographs, without labels or with them. Imports the row types only.
 
-Sizes, pooling and checkpoints are those of arXiv 2509.19453, where it has the family.
+Sizes, pooling and checkpoints are those of arXiv 2509.19453 and of its authors' public code since, where they have the
+family. A licence is the one that the checkpoint's own page states; that of DINOv3 must be accepted there, by name,
+before its files are given. Parameters are those the vector comes from, as the models' papers state them. Blocks are
+those of the encoder, by the configurations that were published; a convolutional network has stages instead.
 """
 
 from __future__ import annotations
@@ -39,6 +42,36 @@ _CONVNEXTV2 = Family(
 _IJEPA = Family(
     name="ijepa", title="I-JEPA {size}, ImageNet-22k", adapter="hf-vision", pooling="mean", licence="CC-BY-NC-4.0"
 )
+_DINOV3 = Family(
+    name="dinov3",
+    title="DINOv3 {size}, LVD-1689M",
+    adapter="hf-vision",
+    pooling="cls",
+    licence="DINOv3 License; gated",
+    options={"resize": "float"},
+)
+_VJEPA2 = Family(
+    name="vjepa2",
+    title="V-JEPA 2 {size}, the picture as a still of 16 frames",
+    adapter="hf-vision",
+    pooling="mean",
+    licence="MIT",
+    options={"frames": 16},
+)
+_VJEPA2_GIANT = _VJEPA2.model_copy(update={"licence": "Apache-2.0"})
+_VIT_MAE = Family(
+    name="vit-mae",
+    title="ViT {size} as masked autoencoder, masking off, ImageNet-1k",
+    adapter="hf-vision",
+    pooling="patch-mean",
+    licence="Apache-2.0",
+    options={"masking": "off"},
+)
+# The main branches of these hold their weights as a pickle only; the hub's converter proposed the same in safetensors.
+_VIT_MAE_CONVERTED = _VIT_MAE.model_copy(update={"revision": "refs/pr/1"})
+_HIERA = Family(
+    name="hiera", title="Hiera {size}, MAE, ImageNet-1k", adapter="hf-vision", pooling="mean", licence="CC-BY-NC-4.0"
+)
 
 ROWS = (
     *_EFFICIENTNET_LITE.rows(
@@ -66,5 +99,31 @@ ROWS = (
     *_IJEPA.rows(
         Size("huge", "facebook/ijepa_vith14_22k", 632, 32, 32),
         Size("giant", "facebook/ijepa_vitg16_22k", 1011, 32, 40),
+    ),
+    *_DINOV3.rows(
+        Size("vits16", "facebook/dinov3-vits16-pretrain-lvd1689m", 21, 512, 12),
+        Size("vits16plus", "facebook/dinov3-vits16plus-pretrain-lvd1689m", 29, 512, 12),
+        Size("vitb16", "facebook/dinov3-vitb16-pretrain-lvd1689m", 86, 128, 12),
+        Size("vitl16", "facebook/dinov3-vitl16-pretrain-lvd1689m", 300, 64, 24),
+        Size("vith16plus", "facebook/dinov3-vith16plus-pretrain-lvd1689m", 840, 32, 32),
+        Size("vit7b16", "facebook/dinov3-vit7b16-pretrain-lvd1689m", 6716, 16, 40),
+    ),
+    *_VJEPA2.rows(
+        Size("large", "facebook/vjepa2-vitl-fpc64-256", 300, 16, 24),
+        Size("huge", "facebook/vjepa2-vith-fpc64-256", 600, 16, 32),
+    ),
+    *_VJEPA2_GIANT.rows(Size("giant", "facebook/vjepa2-vitg-fpc64-256", 1000, 8, 40)),
+    *_VIT_MAE.rows(Size("base", "facebook/vit-mae-base", 86, 128, 12)),
+    *_VIT_MAE_CONVERTED.rows(
+        Size("large", "facebook/vit-mae-large", 304, 64, 24),
+        Size("huge", "facebook/vit-mae-huge", 632, 32, 32),
+    ),
+    *_HIERA.rows(
+        Size("tiny", "facebook/hiera-tiny-224-hf", 28, 256, 12),
+        Size("small", "facebook/hiera-small-224-hf", 35, 256, 16),
+        Size("base", "facebook/hiera-base-224-hf", 52, 256, 24),
+        Size("base-plus", "facebook/hiera-base-plus-224-hf", 70, 128, 24),
+        Size("large", "facebook/hiera-large-224-hf", 214, 64, 48),
+        Size("huge", "facebook/hiera-huge-224-hf", 673, 32, 48),
     ),
 )

@@ -39,6 +39,15 @@ def test_a_finished_study_is_answered_with_200(
     assert (answer.status_code, answer.json["state"]) == (200, "done")
 
 
+def test_a_study_in_fewer_bits_is_another_one_and_says_so(web: FlaskClient, body: Callable[..., Body]) -> None:
+    plain = body(models=("efficientnet-lite0",))
+    studies = [web.post("/v1/studies", json={**plain, **asked}) for asked in ({}, {"dtype": "bfloat16"})]
+    assert [answer.status_code for answer in studies] == [202, 202]
+    jobs = [web.get(f"/v1/studies/{answer.json['id']}/jobs").json["items"] for answer in studies]
+    assert not {job["embedding"] for job in jobs[0]} & {job["embedding"] for job in jobs[1]}
+    assert [job["label"].endswith(" in bfloat16") for job in (*jobs[0], *jobs[1])] == [False] * 2 + [True] * 2
+
+
 def test_jobs_pairs_and_scores_of_a_study(
     web: FlaskClient, accept: Callable[..., Study], finish: Callable[[Study], None]
 ) -> None:

@@ -42,6 +42,12 @@ def test_a_relative_folder_is_taken_from_the_file(tmp_path: Path) -> None:
     assert absolute.datasets[0].folder == "/data/tables"
 
 
+def test_networks_compute_in_float32_unless_another_is_asked_for(tmp_path: Path) -> None:
+    text = "datasets: [mocksky]\nmodels: [vit-base]\n"
+    assert read_study_file(write(tmp_path, text)).dtype == "float32"
+    assert read_study_file(write(tmp_path, f"{text}dtype: bfloat16\n")).dtype == "bfloat16"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
