@@ -55,13 +55,10 @@ def fold(name: str) -> str:
 def name_column(row: ModelRow, modality: str, layer: str = FINAL) -> str:
     """The column of a model's vectors in a table to be published: `dino_small_hsc`, `vit_base_hsc_block_03`.
 
-    The first of the model's spellings that no other model of its kind has.
+    The first of the model's spellings that no other model has.
     """
     others = {
-        fold(spelling)
-        for other in known_models().values()
-        if other.name != row.name and other.takes == row.takes
-        for spelling in other.spellings
+        fold(spelling) for other in known_models().values() if other.name != row.name for spelling in other.spellings
     }
     spelling = next((one for one in map(fold, row.spellings) if one not in others), fold(row.name))
     return _join(spelling, modality, layer)

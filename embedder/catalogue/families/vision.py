@@ -57,6 +57,7 @@ _VJEPA2 = Family(
     pooling="mean",
     licence="MIT",
     options={"frames": 16},
+    published_as="vjepa",
 )
 _VJEPA2_GIANT = _VJEPA2.model_copy(update={"licence": "Apache-2.0"})
 _VIT_MAE = Family(
