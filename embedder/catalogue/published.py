@@ -22,6 +22,7 @@ from embedder.catalogue.rows import FINAL, ModelRow
 from shared.errors import BadTable
 from shared.modalities import GIVEN, Kind
 
+_BLOCK = "_block_"
 _FOLDED = str.maketrans("-.", "__")
 _MOST_NEAR, _NEAR, _LONGEST = 3, 0.75, 128
 # Seen by no dataset of the catalogue, and published as vectors.
@@ -87,7 +88,8 @@ def recognise(columns: Sequence[str], modalities: Mapping[str, frozenset[Kind]])
     """
     table: dict[str, set[Meaning]] = {}
     misfits: dict[str, str] = {}
-    for name, row, meaning in _names(modalities):
+    deep = any(_BLOCK in fold(column) for column in columns)
+    for name, row, meaning in _names(modalities, blocks=deep):
         kinds = modalities[meaning.modality]
         if kinds and row.takes not in kinds:
             seen = " or ".join(sorted(kinds))
@@ -114,7 +116,7 @@ def recognise(columns: Sequence[str], modalities: Mapping[str, frozenset[Kind]])
 
 def find_near(columns: Iterable[str], modalities: Iterable[str]) -> dict[str, list[str]]:
     """Of each column, the names that the catalogue could give which are nearest to its own; none where none is near."""
-    names = sorted({name for name, _, meaning in _names(modalities) if meaning.layer == FINAL})
+    names = sorted({name for name, _, _ in _names(modalities, blocks=False)})
     return {column: difflib.get_close_matches(fold(column[:_LONGEST]), names, _MOST_NEAR, _NEAR) for column in columns}
 
 
@@ -131,13 +133,13 @@ def check_each_once(known: Mapping[str, Meaning]) -> None:
         first[meaning] = column
 
 
-def _names(modalities: Iterable[str]) -> Iterator[tuple[str, ModelRow, Meaning]]:
-    """Every name that the catalogue could give a column, with what it would be of."""
+def _names(modalities: Iterable[str], *, blocks: bool) -> Iterator[tuple[str, ModelRow, Meaning]]:
+    """Every name that the catalogue could give a column, with what it would be of; of blocks, if any is asked after."""
     rows = [row for row in known_models().values() if row.takes not in GIVEN or row.listed]
     for modality in modalities:
         for row in rows:
             for spelling in dict.fromkeys(map(fold, row.spellings)):
-                for layer in row.layers:
+                for layer in row.layers if blocks else (FINAL,):
                     yield _join(spelling, modality, layer), row, Meaning(row.name, modality, layer)
 
 
