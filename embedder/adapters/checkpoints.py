@@ -1,4 +1,8 @@
-"""Checkpoints of the transformers library: read from safetensors only, whole, and without running code of theirs."""
+"""Checkpoints of the transformers library: read whole, and without running code of theirs.
+
+Weights come from safetensors; where a checkpoint has none, from its `pytorch_model.bin`, as plain data: `weights_only`
+refuses whatever is no tensor.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 from transformers.utils import logging
 
+from embedder.adapters.records import DAMAGED
 from embedder.hub import translate_hub_errors
 from shared.contracts import ModelRef
 from shared.errors import CheckpointUnavailable
@@ -42,23 +47,39 @@ def load_checkpoint(
         with translate_hub_errors("model", model.checkpoint, model.revision), _without_report():
             # The processor first: it is small, so that its fault is known before gigabytes are read.
             made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
-            loaded, report = network.from_pretrained(
-                where,
-                revision=revision,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=dtype,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            loaded, report = _read_network(network, where, revision, dtype)
+    except (*DAMAGED, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointUnavailable(
             f"{model.checkpoint} at {model.revision} cannot be loaded: {reason}",
-            "config.json, its processor's or tokenizer's files, and weights in safetensors",
+            "config.json, its processor's or tokenizer's files, and weights in safetensors or pytorch_model.bin",
             "choose a revision that has them",
         ) from error
     refuse_gaps(model, report)
     return Checkpoint(loaded, made)
+
+
+def _read_network(network: Any, where: str, revision: str, dtype: torch.dtype) -> tuple[Any, Mapping[str, Any]]:
+    """The network, and what of it the checkpoint lacked. Asked for by name, so that the library converts nothing."""
+
+    def read(*, safetensors: bool) -> Any:
+        return network.from_pretrained(
+            where,
+            revision=revision,
+            use_safetensors=safetensors,
+            weights_only=True,
+            trust_remote_code=False,
+            dtype=dtype,
+            output_loading_info=True,
+        )
+
+    try:
+        loaded, report = read(safetensors=True)
+    except OSError as error:
+        if "safetensors" not in str(error):  # what the library says when there are none (transformers 5.23)
+            raise
+        loaded, report = read(safetensors=False)
+    return loaded, report
 
 
 @contextmanager

@@ -7,9 +7,10 @@ is refused, with its name.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection
 from pathlib import Path
-from pickle import UnpicklingError  # what torch.load raises of a file it will not read
+from pickle import UnpicklingError  # what torch.load raises; nothing is unpickled here
 from typing import Any
 
 import torch
@@ -17,6 +18,11 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from shared.errors import CheckpointUnavailable, one_line
 
+DAMAGED = (
+    UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError,
+    AssertionError, struct.error,
+)  # fmt: skip
+"""What `torch.load(weights_only=True)` raises of a file that is damaged, or asks for code (torch 2.13)."""
 # A number of numpy, such as the loss so far: nothing that is needed.
 NUMPY_NUMBERS = (
     "numpy.dtype",
@@ -53,16 +59,7 @@ def read_records(file: Path, classes: Collection[str]) -> dict[str, Any]:
             )
         with safe_globals([(Record, name) for name in classes]):
             found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (
-        RuntimeError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        EOFError,
-        OSError,
-        UnpicklingError,
-    ) as error:
+    except DAMAGED as error:
         raise CheckpointUnavailable(
             f"{file.name} cannot be read: {one_line(error):.200}", "a checkpoint of torch"
         ) from error

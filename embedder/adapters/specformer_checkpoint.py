@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import struct
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from embedder.adapters.records import DAMAGED
 from embedder.adapters.specformer_network import Sizes, Specformer
 from shared.errors import CheckpointUnavailable, UnknownName, one_line
 
 _LIGHTNING_DICT = (dict, "lightning.fabric.utilities.data.AttributeDict")
 # What torch.load raises of files whose bytes were changed at random (torch 2.13): a damaged pickle is a program that
 # goes wrong anywhere.
-_DAMAGED = (
-    UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError,
-    AssertionError, struct.error,
-)  # fmt: skip
 _OF_TRAINING = frozenset({"mask_num_chunks", "mask_chunk_width", "dropout", "norm_first"})
 """Hyper-parameters that change no vector. `norm_first` too: the published code takes the word, false unless told, and
 never looks at it; its norms come first."""
@@ -55,7 +50,7 @@ def _read(path: Path, what: str) -> Mapping[str, Mapping[str, Any]]:
     try:
         with torch.serialization.safe_globals([_LIGHTNING_DICT]):
             stored = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
         wrong = f"asks for {_quote(code[1])}, which is code" if code else "is damaged, or was not written by torch.save"
         raise CheckpointUnavailable(f"{what} {wrong}", "a file of tensors and plain values") from error

@@ -12,7 +12,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from services.cli import asking, comparisons, overviews, processes, publishing, reproducing, tending, trends
+from services.cli import (
+    asking,
+    comparisons,
+    crossmatching,
+    overviews,
+    processes,
+    publishing,
+    reproducing,
+    tending,
+    trends,
+)
 from services.cli.output import complain, exit_status
 from shared.errors import SameSkyError
 
@@ -67,6 +77,7 @@ for _command in (
     *tending.COMMANDS,
     *reproducing.COMMANDS,
     *publishing.COMMANDS,
+    *crossmatching.COMMANDS,
     *processes.COMMANDS,
 ):
     app.command(_command.__name__.rstrip("_"))(_command)  # `import_`, since `import` is a word of Python

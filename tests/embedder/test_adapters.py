@@ -124,8 +124,13 @@ def truncate_the_weights(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
 
 
-def pickle_the_weights(folder: Path) -> None:
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+class _Runs:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (SystemExit, ("code of a checkpoint was run",))
+
+
+def pickle_code_with_the_weights(folder: Path) -> None:
+    torch.save({**load_file(folder / "model.safetensors"), "more": _Runs()}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
 
@@ -140,13 +145,25 @@ def ask_to_run_code(folder: Path) -> None:
     (folder / "evil.py").write_text("raise SystemExit('code of a checkpoint was run')")
 
 
+def test_weights_that_are_no_safetensors_are_read_as_plain_data(
+    settings: Settings, save_vision_model: SaveModel, pictures: Pictures
+) -> None:
+    """As some public checkpoints still have them."""
+    folder = save_vision_model("vit-base")
+    adapter = load("vit-base", settings)
+    inputs = [adapter.prepare(picture) for picture in pictures]
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert (encode(load("vit-base", settings), inputs) == encode(adapter, inputs)).all()
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         lose_a_tensor,
         misshape_a_tensor,
         truncate_the_weights,
-        pickle_the_weights,
+        pickle_code_with_the_weights,
         forget_the_processor,
         ask_to_run_code,
     ],

@@ -153,11 +153,6 @@ def lose_a_tensor(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def pickle_the_weights(folder: Path) -> None:
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-
-
 def forget_the_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
@@ -169,7 +164,7 @@ def ask_to_run_code(folder: Path) -> None:
     (folder / "evil.py").write_text("raise SystemExit('code of a checkpoint was run')")
 
 
-@pytest.mark.parametrize("spoil", [lose_a_tensor, pickle_the_weights, forget_the_tokenizer, ask_to_run_code])
+@pytest.mark.parametrize("spoil", [lose_a_tensor, forget_the_tokenizer, ask_to_run_code])
 def test_a_checkpoint_that_does_not_fit_is_refused(
     spoil: Callable[[Path], None], settings: Settings, save_text_model: Save
 ) -> None:

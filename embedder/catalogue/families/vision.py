@@ -68,8 +68,6 @@ _VIT_MAE = Family(
     licence="Apache-2.0",
     options={"masking": "off"},
 )
-# The main branches of these hold their weights as a pickle only; the hub's converter proposed the same in safetensors.
-_VIT_MAE_CONVERTED = _VIT_MAE.model_copy(update={"revision": "refs/pr/1"})
 _HIERA = Family(
     name="hiera", title="Hiera {size}, MAE, ImageNet-1k", adapter="hf-vision", pooling="mean", licence="CC-BY-NC-4.0"
 )
@@ -114,8 +112,8 @@ ROWS = (
         Size("huge", "facebook/vjepa2-vith-fpc64-256", 600, 16, 32),
     ),
     *_VJEPA2_GIANT.rows(Size("giant", "facebook/vjepa2-vitg-fpc64-256", 1000, 8, 40)),
-    *_VIT_MAE.rows(Size("base", "facebook/vit-mae-base", 86, 128, 12)),
-    *_VIT_MAE_CONVERTED.rows(
+    *_VIT_MAE.rows(
+        Size("base", "facebook/vit-mae-base", 86, 128, 12),
         Size("large", "facebook/vit-mae-large", 304, 64, 24),
         Size("huge", "facebook/vit-mae-huge", 632, 32, 32),
     ),

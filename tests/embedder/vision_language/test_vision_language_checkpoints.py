@@ -102,8 +102,13 @@ def misshape_tensors(folder: Path) -> None:
     change_config(folder, text_config={**text, "intermediate_size": 40})
 
 
-def pickle_the_weights(folder: Path) -> None:
-    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+class _Runs:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (SystemExit, ("code of a checkpoint was run",))
+
+
+def pickle_code_with_the_weights(folder: Path) -> None:
+    torch.save({**load_file(folder / "model.safetensors"), "more": _Runs()}, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
 
@@ -156,7 +161,7 @@ OF_EACH = {
 OF_ANY = {
     rename_tensors: "lack or misshape",
     misshape_tensors: "cannot be loaded: .*mismatched",
-    pickle_the_weights: "cannot be loaded: .*no file named model.safetensors",
+    pickle_code_with_the_weights: "cannot be loaded: Weights only load failed",
     forget_the_image_processor: "cannot be loaded: .*image processor",
     forget_the_tokenizer: "cannot be loaded: .*tokenizer",
     be_of_another_kind: "bert is none of paligemma, llava, llava_onevision",
