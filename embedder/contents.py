@@ -1,4 +1,4 @@
-"""The revision of a folder that has no commit: a hash of what is in it."""
+"""The revision of a folder, or of one file, that has no commit: a hash of what is in it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ _BLOCK = 1 << 20
 def hash_folder(folder: Path) -> str:
     """`local-` and 40 hexadecimal digits: a hash of every file's relative path and SHA-256.
 
-    Hidden files and folders are left out: they are notes of tools. A file is read again only when its size or
-    its time of change has changed. Raises BadInput, naming a file or folder that cannot be read.
+    folder: or one file, which is as a folder that holds it alone. Hidden files and folders in it are left out: they are
+    notes of tools. A file is read again only when its size or its time of change has changed. Raises BadInput, naming a
+    file or folder that cannot be read.
     """
     total = hashlib.sha256()
     path = folder
     try:
-        for path in sorted(folder.rglob("*")):
-            relative = path.relative_to(folder)
-            if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+        alone = folder.is_file()
+        for path in [folder] if alone else sorted(folder.rglob("*")):
+            relative = path.relative_to(folder.parent if alone else folder)
+            if path.is_file() and (alone or not any(part.startswith(".") for part in relative.parts)):
                 known = path.stat()
                 digest = _hash_file(path.resolve(), known.st_size, known.st_mtime_ns)
                 total.update(f"{relative.as_posix()}\0{digest}\n".encode())

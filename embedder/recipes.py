@@ -25,7 +25,7 @@ import numpy.typing as npt
 from embedder.extensions import Registry
 from embedder.framing import cut_patch, resize_picture, zoom_patch
 from embedder.light_curves import show_light_curve
-from embedder.samples import Entry, Image, Observation, Picture, Spectrum, Value
+from embedder.samples import Entry, Image, Observation, Picture, Spectrum, Value, Vector
 from embedder.shown import Dropped, Prepared, Values
 from shared.errors import BadStudy
 from shared.modalities import Kind, Modality
@@ -233,6 +233,16 @@ def give_numbers(observation: Observation, modality: Modality) -> Prepared | Dro
     return Prepared(narrow) if np.isfinite(narrow).all() else Dropped("unknown-number")
 
 
+def give_vector(observation: Observation, modality: Modality) -> Prepared | Dropped:
+    """`vector-v1`: a published vector as the table has it, in single precision, `(d,) float32`.
+
+    One that double precision alone could hold is rounded to the nearest, and counted as `rounded-vectors`.
+    """
+    if not isinstance(observation, Vector):
+        raise TypeError(f"a recipe of vectors was given {modality.name}, a {type(observation).__name__}")
+    return Prepared(observation.values, {"rounded-vectors": 1} if observation.rounded else {})
+
+
 def read_label(observation: Observation, modality: Modality) -> Prepared | Dropped:
     """`label-v1`: the value itself, in single precision; of a word, its place among the classes, from 0.
 
@@ -312,6 +322,7 @@ RECIPES = Registry[Recipe](
             Recipe("light-curve-v1", "light-curve", show_light_curve),
             Recipe("sentence-v1", "text", tell_entry),
             Recipe("numbers-v1", "numbers", give_numbers),
+            Recipe("vector-v1", "vector", give_vector),
             Recipe("label-v1", "label", read_label),
         )
     },

@@ -86,7 +86,7 @@ def _allow_folder(name: str, settings: Settings) -> Path:
             "move it there, or add its parent to SAMESKY_DATASET_ROOTS of the api and the embedder",
         )
     try:
-        there = folder.is_dir()
+        there = folder.is_dir() or folder.is_file()
     except OSError as error:  # a name too long, a parent that may not be entered
         raise BadInput(f"{name!r:.200} cannot be a folder: {error.strerror}", "a folder of Parquet files") from error
     if not there:
@@ -104,10 +104,11 @@ def _refuse_other_revision(request: DatasetRequest, revision: str) -> None:
 
 def _define(request: DatasetRequest, *, labels: bool) -> tuple[Modality, ...]:
     """The modalities a user defines for a dataset of their own, and the labels, by name: a mapping has no order."""
-    if not isinstance(request.modalities, dict) or not request.modalities:
+    if not request.modalities and not request.embeddings:
         raise BadStudy(f"dataset {request.name} defines no modality", "at least one under `modalities`")
+    modalities = request.modalities if isinstance(request.modalities, dict) else {}
     asked: list[tuple[str, str, ModalityRequest | LabelRequest]] = [
-        ("modality", name, wanted) for name, wanted in sorted(request.modalities.items())
+        ("modality", name, wanted) for name, wanted in sorted(modalities.items())
     ]
     if labels and isinstance(request.labels, dict):
         asked += [("label", name, wanted) for name, wanted in sorted(request.labels.items())]

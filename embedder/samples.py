@@ -67,6 +67,17 @@ class LightCurve:
     bands: npt.NDArray[np.str_] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """What a table says an object's vector is, `(d,) float32`, finite, with a direction.
+
+    rounded: whether the table has it in double precision, and single precision cannot hold all of its numbers.
+    """
+
+    values: Floats
+    rounded: bool = False
+
+
 Value = float | str | None
 """What a catalogue says of one object in one column: a number, whole or not, or words; None where it says nothing."""
 
@@ -78,7 +89,7 @@ class Entry:
     values: Mapping[str, Value]
 
 
-Observation = Image | Picture | Spectrum | LightCurve | Entry
+Observation = Image | Picture | Spectrum | LightCurve | Vector | Entry
 
 
 def entry_columns(modality: Modality) -> dict[str, tuple[float | str, ...]]:

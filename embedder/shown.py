@@ -18,8 +18,8 @@ class Prepared:
     """What a model is shown of one object.
 
     values: an image, `(y, x, 3) uint8`, square, red first; a spectrum, `(sample,) float32`; a light curve,
-    `(step,) float32`, NaN where there is no value; a text; numbers, `(column,) float32`; or a label, `(1,) float32`.
-    To a model that takes raw fluxes, the Image or the Spectrum itself.
+    `(step,) float32`, NaN where there is no value; a text; numbers, `(column,) float32`; a published vector,
+    `(d,) float32`; or a label, `(1,) float32`. To a model that takes raw fluxes, the Image or the Spectrum itself.
     repaired: how many values were mended, by kind.
     """
 

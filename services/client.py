@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Literal, Self
 from urllib.parse import quote
 
@@ -20,6 +20,7 @@ from services.tables.formats import FormatName
 from shared.archive import MEDIA
 from shared.errors import ApiUnavailable, BadSetting, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
+from shared.published import ColumnsRequest, TableColumns
 from shared.requests import StudyRequest
 from shared.settings import Settings
 from shared.trends import Trend
@@ -80,6 +81,25 @@ class Client:
                 raise error.as_error(BadStudy) from error
         response = self._send("POST", "/v1/studies", json=study.model_dump(mode="json"))
         return StudyProgress.model_validate(self._json(response))
+
+    def columns(
+        self,
+        dataset: Mapping[str, Any],
+        *,
+        modalities: Sequence[str] = (),
+        told: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> TableColumns:
+        """What the columns of a table are, by the catalogue: which model, modality and layer, and which are unknown.
+
+        dataset: as in a study, with `embeddings`. modalities: further ones that columns may be of. told: what some
+        columns are, whatever they are called. Raises BadStudy.
+        """
+        try:
+            asked = validate(ColumnsRequest, {"dataset": dataset, "modalities": modalities, "told": told or {}})
+        except InvalidFields as error:
+            raise error.as_error(BadStudy) from error
+        response = self._send("POST", "/v1/columns", json=asked.model_dump(mode="json"))
+        return TableColumns.model_validate(self._json(response))
 
     def studies(self, most: int | None = None) -> list[StudyProgress]:
         """Studies, newest first; the `most` newest of them, where given."""

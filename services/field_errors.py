@@ -84,7 +84,7 @@ def _without_branches(loc: Path, data: Any) -> Path | None:
     """
     path: list[str | int] = []
     for step in loc:
-        if isinstance(step, str) and step.startswith(("tuple[", "dict[")):
+        if isinstance(step, str) and step.startswith(("tuple[", "dict[", "literal[")):
             if step.startswith("dict[") != isinstance(data, Mapping):
                 return None
             continue

@@ -127,7 +127,7 @@ def check_runnable(study: Study, settings: Settings) -> None:
 def _check_folder(dataset: DatasetRef, settings: Settings) -> None:
     folder = Path(dataset.location).resolve()
     remedy = f"say where it lies with --data {dataset.name}=FOLDER"
-    if not folder.is_dir():
+    if not folder.exists():
         raise BadInput(f"dataset {dataset.name} is not here: there is no folder {folder}", dataset.revision, remedy)
     if settings.dataset_roots and not any(folder.is_relative_to(root) for root in settings.dataset_roots):
         raise BadInput(

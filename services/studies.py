@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from embedder.catalogue.models import find_model, label_model
+from embedder.published import describe_columns, resolve_published
 from embedder.resolve import resolve_dataset, resolve_model
 from scorer.metrics import metric_versions
 from scorer.overviews.named import Named
@@ -32,6 +33,7 @@ from shared.errors import AlreadyOver, BadRecord, BrokerUnavailable, StoreUnavai
 from shared.outcomes import Failure, ScoreRecord
 from shared.planning import expand, refuse_unseen
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
+from shared.published import ColumnsRequest, TableColumns
 from shared.requests import StudyRequest
 from shared.settings import Settings
 from shared.states import State, StateCounts, count, summarise
@@ -74,9 +76,11 @@ class Studies:
             row.check_dtype(request.dtype)
         datasets = [resolve_dataset(dataset, self._settings, labels=probes) for dataset in request.datasets]
         models = [resolve_model(row, self._settings) for row in (*rows, *([label_model()] if probes else ()))]
-        for asked, (_, modalities) in zip(request.datasets, datasets, strict=True):
+        published: list[EmbeddingSpec] = []
+        for asked, (dataset, modalities) in zip(request.datasets, datasets, strict=True):
             if asked.modalities:
                 refuse_unseen(asked.name, modalities, models)
+            published += resolve_published(asked, dataset, self._settings)
         study = expand(
             datasets,
             models,
@@ -87,12 +91,18 @@ class Studies:
             metric_versions=versions,
             layers={row.name: row.choose_layers(request.layers) for row in rows},
             dtype=request.dtype,
+            published=published,
         )
         created = self._store.put_if_absent(keys.study(study.id), study.to_json())
         if not created:
             study = self.find(study.id)
         self.retry(study)
         return study, created
+
+    def columns(self, request: ColumnsRequest) -> TableColumns:
+        """What the columns of a table are, by the catalogue. Raises what `accept` raises of the same dataset."""
+        dataset, _ = resolve_dataset(request.dataset, self._settings)
+        return describe_columns(request, dataset, self._settings)
 
     def _take_up(self, study: Study) -> None:
         with without_redis("the reconciler will send the study's work"):

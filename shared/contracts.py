@@ -45,7 +45,8 @@ class DatasetRef(Contract):
 class ModelRef(Contract):
     """One checkpoint, pinned: all that a worker needs to load it.
 
-    revision: the commit, or the release of a package that carries the weights; never a branch name.
+    revision: the commit, or the release of a package that carries the weights; never a branch name; `as-published` of a
+    model whose vectors somebody published, since nothing says of which commit they are.
     parameters: number of parameters, in millions; 0 of what computes nothing. part_rows: rows of one part, about a
     minute of work. options: what the adapter is told besides, such as a prompt, or a file within the checkpoint.
     recipe: the one it needs, in place of the modality's. knows: bands, or modalities by name, one of which a modality
@@ -107,7 +108,8 @@ class EmbeddingSpec(Nested):
         """A short name for people: `mocksky/hsc/efficientnet-lite0`."""
         tail = "" if self.layer == "final" else f"/{self.layer}"
         computed = "" if self.dtype == "float32" else f" in {self.dtype}"
-        return f"{self.dataset.name}/{self.modality.name}/{self.model.name}{tail}{computed}"
+        told = " as published" if self.modality.kind == "vector" else ""
+        return f"{self.dataset.name}/{self.modality.name}/{self.model.name}{tail}{computed}{told}"
 
 
 class PairSpec(Contract):
@@ -139,15 +141,20 @@ class PairSpec(Contract):
     def kind(self) -> PairKind:
         """`crossmodal`: one model, two modalities; `intramodal`: one family, one modality; `crosskind`: modalities of
         two kinds; `probe`: an embedding and a label of its objects; else `other`.
+
+        What was computed here and what was published make a pair of one model, or of one family, only among themselves.
         """
         if "label" in (self.left.modality.kind, self.right.modality.kind):
             return "probe"
-        same_modality = self.left.modality.name == self.right.modality.name
-        if self.left.model.name == self.right.model.name and not same_modality:
+        left, right = self.left.modality, self.right.modality
+        same_modality = left.name == right.name
+        alike = (left.kind == "vector") == (right.kind == "vector")
+        if self.left.model.name == self.right.model.name and alike and not same_modality:
             return "crossmodal"
-        if self.left.modality.kind != self.right.modality.kind:
+        if left.seen != right.seen:
             return "crosskind"
-        return "intramodal" if same_modality and self.left.model.family == self.right.model.family else "other"
+        same_family = self.left.model.family == self.right.model.family
+        return "intramodal" if same_modality and alike and same_family else "other"
 
     @property
     def label(self) -> str:

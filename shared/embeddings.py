@@ -209,13 +209,16 @@ def load_vectors(store: ObjectStore, manifest: Manifest) -> Vectors:
     Raises MissingPart or AlteredPart, naming the key, when a part is gone or is not what the manifest says;
     BadRecord when the manifest contradicts its parts; DuplicateObjectIds when two parts hold the same object.
     """
-    loaded = []
+    return concatenate(read_parts(store, manifest))
+
+
+def read_parts(store: ObjectStore, manifest: Manifest) -> Iterator[Vectors]:
+    """The same part by part, those of no vector left out. Raises as above, but for an object that two parts hold."""
     for part, data in _fetch(store, manifest):
         vectors = read_part(data)
         _check_shape(manifest, part, len(vectors), vectors.dimension)
         if len(vectors):
-            loaded.append(vectors)
-    return concatenate(loaded)
+            yield vectors
 
 
 def load_object_ids(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:

@@ -42,7 +42,8 @@ class Modality(Contract):
     a catalogue as one vector; `vector`, an embedding that somebody published; `label`, one known property of the
     objects, which is held against embeddings and is none itself. column: where it stands; none where there are columns.
     columns: of a text or of numbers. unit: of a label, as astropy writes it. classes: the words a label may be; none:
-    it is a number. missing: what stands for an unknown label, such as -99 or `n/a`. dimension: the length of a vector.
+    it is a number. missing: what stands for an unknown label, such as -99 or `n/a`. dimension: the length of a vector;
+    made_of: what its publisher's model was shown, where that is known.
     bands: of an image, the bands shown, blue to red: three, or one shown as grey; none of a picture that is in colours
     already. Of a light curve, the one that is followed, or none where there is but one. None of the other kinds.
     field_arcsec: angular size of the centre patch that is shown; None shows the whole image.
@@ -51,7 +52,7 @@ class Modality(Contract):
     evenly spaced.
     """
 
-    LATER = frozenset({"columns", "unit", "classes", "missing", "dimension", "cadence_days"})
+    LATER = frozenset({"columns", "unit", "classes", "missing", "dimension", "made_of", "cadence_days"})
 
     name: Name
     kind: Kind
@@ -65,7 +66,13 @@ class Modality(Contract):
     classes: tuple[Printable, ...] = Field(default=(), max_length=100)
     missing: tuple[float | str, ...] = Field(default=(), max_length=10)
     dimension: int | None = Field(default=None, ge=1, le=100_000)
+    made_of: Kind | None = None
     cadence_days: float | None = Field(default=None, gt=0)
+
+    @property
+    def seen(self) -> Kind:
+        """What the model was shown of the objects: its kind; of a published vector, what that was made of, if known."""
+        return self.made_of or self.kind
 
     @model_validator(mode="after")
     def _data_stand_where_their_kind_does(self) -> Self:
@@ -80,6 +87,8 @@ class Modality(Contract):
             raise ValueError("`centre` and `scale` of columns are for numbers")
         if (self.dimension is None) != (self.kind != "vector"):
             raise ValueError("a vector, and nothing else, has a `dimension`")
+        if self.made_of is not None and self.kind != "vector":
+            raise ValueError("`made_of` is for a vector")
         return self
 
     @model_validator(mode="after")

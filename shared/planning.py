@@ -27,10 +27,12 @@ def expand(
     metric_versions: Mapping[str, int] | None = None,
     layers: Mapping[str, Sequence[str]] | None = None,
     dtype: Dtype = "float32",
+    published: Sequence[EmbeddingSpec] = (),
 ) -> Study:
     """The study of all models on all modalities they take, with the pairs the policies choose.
 
     layers: where vectors are taken, by model; of a model not named, the final one. dtype: what networks compute in.
+    published: embeddings that are in the tables already, each of one model and one modality.
     What is asked for twice is in it once, and an embedding that no pair compares is not in it: so labels are in it only
     where they are probed. Raises TooFewObjects when a dataset has no more than k rows, BadStudy when nothing is left to
     compare, or too much, and for probes where no dataset has a label.
@@ -41,7 +43,7 @@ def expand(
     takers: Counter[str] = Counter()
     for model in models:
         takers[model.takes] += len(depths[model.name])
-    asked = sum(takers[modality.kind] for _, modalities in datasets for modality in modalities)
+    asked = len(published) + sum(takers[modality.kind] for _, modalities in datasets for modality in modalities)
     _refuse_more(asked, MOST_EMBEDDINGS, "embeddings")
     embeddings: list[EmbeddingSpec] = []
     for dataset, modalities in datasets:
@@ -64,7 +66,7 @@ def expand(
             if model.can_take(modality)
             for layer in depths[model.name]
         ]
-    embeddings = list({spec.digest: spec for spec in embeddings}.values())
+    embeddings = list({spec.digest: spec for spec in (*embeddings, *published)}.values())
     pairs = choose_pairs(embeddings, policies)
     if not pairs:
         raise BadStudy(
@@ -114,7 +116,8 @@ def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPol
     if wanted & {"all", "crossmodal"}:
         for index in others:
             spec = embeddings[index]
-            together = (spec.dataset.digest,) if "all" in wanted else (spec.dataset.digest, spec.model.name)
+            home = spec.dataset.digest
+            together = (home,) if "all" in wanted else (home, spec.model.name, _how(spec))
             groups.setdefault(together, []).append(index)
     _refuse_more(sum(math.comb(len(group), 2) for group in groups.values()), MOST_PAIRS, "pairs")
     for a, b in itertools.chain.from_iterable(itertools.combinations(group, 2) for group in groups.values()):
@@ -128,12 +131,17 @@ def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPol
     return sorted(chosen)
 
 
+def _how(spec: EmbeddingSpec) -> str:
+    """How its vectors come: what was computed and what was published make no ladder, and no model of two modalities."""
+    return "published" if spec.modality.kind == "vector" else "computed"
+
+
 def _of_two_kinds(embeddings: Sequence[EmbeddingSpec], among: Sequence[int]) -> set[tuple[int, int]]:
     homes: dict[str, dict[str, list[int]]] = {}
     for index in among:
         spec = embeddings[index]
         if spec.layer == "final":
-            homes.setdefault(spec.dataset.digest, {}).setdefault(spec.modality.kind, []).append(index)
+            homes.setdefault(spec.dataset.digest, {}).setdefault(spec.modality.seen, []).append(index)
     two = [pair for kinds in homes.values() for pair in itertools.combinations(kinds.values(), 2)]
     _refuse_more(sum(len(ours) * len(theirs) for ours, theirs in two), MOST_PAIRS, "pairs")
     return {(min(a, b), max(a, b)) for ours, theirs in two for a in ours for b in theirs}
@@ -166,12 +174,12 @@ def _refuse_without_labels(datasets: Sequence[Seen]) -> None:
 
 
 def _size_steps(embeddings: Sequence[EmbeddingSpec], among: Iterable[int]) -> set[tuple[int, int]]:
-    ladders: dict[tuple[str, str, str], list[int]] = {}
+    ladders: dict[tuple[str, ...], list[int]] = {}
     for index in among:
         spec = embeddings[index]
         if spec.layer != "final":
             continue
-        rung = (spec.dataset.digest, spec.modality.name, spec.model.family)
+        rung = (spec.dataset.digest, spec.modality.name, spec.model.family, _how(spec))
         ladders.setdefault(rung, []).append(index)
     steps = set()
     for ladder in ladders.values():

@@ -15,6 +15,8 @@ from shared.contracts import Dtype, PairPolicy, Scoring
 from shared.modalities import OF_COLUMNS, CatalogueColumn, Kind, Modality
 from shared.names import Name, Printable, Revision
 
+ColumnName = Annotated[Printable, Field(min_length=1, max_length=128)]
+
 _HUB_ID = re.compile(r"[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?/[A-Za-z0-9_](?:[\w.-]*[A-Za-z0-9_])?", re.ASCII)
 
 
@@ -32,6 +34,7 @@ _RECIPES: Mapping[Kind, Name] = MappingProxyType(
         "light-curve": "light-curve-v1",
         "text": "sentence-v1",
         "numbers": "numbers-v1",
+        "vector": "vector-v1",
         "label": "label-v1",
     }
 )
@@ -90,12 +93,32 @@ class LabelRequest(Contract):
         return Modality(name=name, kind="label", recipe=_RECIPES["label"], **self.model_dump())
 
 
+class EmbeddingRequest(Contract):
+    """What a column of published vectors is of: a model of the catalogue, and a modality."""
+
+    model: Name
+    modality: Name
+    layer: Name = "final"
+
+    def define(self, column: str, dimension: int, made_of: Kind) -> Modality:
+        """The modality of this column, whose vectors have `dimension` numbers."""
+        return Modality(
+            name=self.modality,
+            kind="vector",
+            column=column,
+            recipe=_RECIPES["vector"],
+            dimension=dimension,
+            made_of=made_of,
+        )
+
+
 class DatasetRequest(Contract):
-    """A dataset of the catalogue by name, or a user's own: a folder of Parquet files, or a hub id.
+    """A dataset of the catalogue by name, or a user's own: a folder of Parquet files, one such file, or a hub id.
 
     limit: take the first `limit` rows only. modalities: names, to take some of a catalogue dataset's;
     definitions, for a dataset of one's own. labels: what is known of the objects, for the pair policy `probes`: names
-    or definitions likewise; left out: all that a catalogue dataset has.
+    or definitions likewise; left out: all that a catalogue dataset has. embeddings: of a dataset of one's own, columns
+    of vectors that were published, and what each is; `all`: every column that is called as the catalogue would call it.
     """
 
     name: Name
@@ -107,13 +130,18 @@ class DatasetRequest(Contract):
     id_column: str | None = Field(default=None, min_length=1, max_length=128)
     modalities: tuple[Name, ...] | dict[Name, ModalityRequest] = ()
     labels: tuple[Name, ...] | dict[Name, LabelRequest] = ()
+    embeddings: Literal["all"] | dict[ColumnName, EmbeddingRequest] | None = None
 
     @model_validator(mode="after")
     def _own_or_catalogue(self) -> Self:
         if self.folder and self.hub:
             raise ValueError("give `folder` or `hub`, not both")
         own = bool(self.folder or self.hub)
-        if own != isinstance(self.modalities, dict):
+        if self.embeddings is not None and not (own and self.embeddings):
+            raise ValueError(
+                "`embeddings` are `all`, or a mapping of some columns, of a dataset of your own (`folder` or `hub`)"
+            )
+        if not (self.embeddings and not self.modalities) and own != isinstance(self.modalities, dict):
             raise ValueError(
                 "a dataset of your own (`folder` or `hub`) defines its modalities as a mapping; "
                 "a catalogue dataset names them in a list, or leaves them out to take all"
@@ -134,12 +162,13 @@ class DatasetRequest(Contract):
 class StudyRequest(Contract):
     """Datasets x models x layers x pair policies x scoring.
 
-    layers: `final`, blocks by name (`block-03`), or `all` that a model has. dtype: what networks compute in.
+    models: none are needed where every dataset brings its embeddings. layers: `final`, blocks by name (`block-03`), or
+    `all` that a model has. dtype: what networks compute in.
     """
 
     title: Printable = Field(default="", max_length=200)
     datasets: tuple[DatasetRequest, ...] = Field(min_length=1, max_length=100)
-    models: tuple[Name, ...] = Field(min_length=1, max_length=1000)
+    models: tuple[Name, ...] = Field(default=(), max_length=1000, validate_default=True)
     layers: tuple[Name, ...] = Field(default=("final",), min_length=1, max_length=100)
     dtype: Dtype = "float32"
     pairs: tuple[PairPolicy, ...] = Field(default=("crossmodal",), min_length=1)
@@ -158,6 +187,17 @@ class StudyRequest(Contract):
         if named and "probes" not in self.pairs:
             raise ValueError(f"labels of {named[0]} are named, but `pairs` has no `probes` that would use them")
         return self
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _some_model(cls, given: object, info: ValidationInfo) -> object:
+        datasets = info.data.get("datasets", ())  # none where they are refused themselves
+        computed = any(dataset.modalities or not dataset.embeddings for dataset in datasets)
+        if computed and given == ():
+            raise PydanticKnownError("missing")
+        if computed and given == []:
+            raise PydanticKnownError("too_short", {"field_type": "Tuple", "min_length": 1, "actual_length": 0})
+        return given
 
     @field_validator("models", "layers", "pairs")
     @classmethod

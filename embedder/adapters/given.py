@@ -14,6 +14,9 @@ from embedder.adapters.base import ModelInput, as_array, find_block
 from embedder.recipes import Values
 from embedder.samples import Floats
 
+AS_PUBLISHED = "as-published"
+"""In place of a model's revision and pooling, where its vectors were published: nothing says which they were."""
+
 
 class GivenAdapter:
     """The identity: `(n, d) float32`, each row what is given of its object; of labels, d is 1."""
@@ -38,3 +41,12 @@ class GivenAdapter:
             find_block(layer, 0)
         vectors = np.stack([np.asarray(one) for one in batch])
         return tuple(vectors for _ in layers)
+
+
+class PublishedAdapter(GivenAdapter):
+    """The identity on vectors that somebody published. Of which layer they are, their publisher says."""
+
+    def encode(self, batch: Sequence[ModelInput], layers: Sequence[str]) -> tuple[Floats, ...]:
+        """What was published, `(n, d) float32`, for the one layer that it is of."""
+        (_,) = layers
+        return super().encode(batch, ("final",))

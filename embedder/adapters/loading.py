@@ -36,6 +36,15 @@ def _load_given(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     return GivenAdapter()
 
 
+def _load_published(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    del dtype, settings
+    from embedder.adapters.given import AS_PUBLISHED, PublishedAdapter
+
+    if model.revision != AS_PUBLISHED:
+        raise CheckpointUnavailable(f"vectors of {model.name} are not published at {model.revision}", AS_PUBLISHED)
+    return PublishedAdapter()
+
+
 def _load_efficientnet(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
     from embedder.adapters.efficientnet import load_efficientnet
     from embedder.device import choose_device, find_dtype
@@ -139,6 +148,7 @@ ADAPTERS = Registry[Load](
         "specformer": _load_specformer,
         "label": _load_given,
         "numbers": _load_given,
+        "published": _load_published,
         "fake": _load_fake,
     },
     lambda extension: extension.adapters,

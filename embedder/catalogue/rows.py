@@ -43,7 +43,8 @@ class ModelRow(Contract):
     others by their arithmetic), a power of two, as a rule at least 32, so that a GPU is not kept waiting for the store.
     blocks: the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it
     can compute in. options: what its adapter is told besides. recipe: the one it needs, in place of the modality's.
-    knows: bands, or modalities by name, one of which a modality must have to be taken; none: any will do. listed: False
+    knows: bands, or modalities by name, one of which a modality must have to be taken; none: any will do. published_as:
+    what published tables call it, `dino_small`, where that is neither its name nor its family and size. listed: False
     for what is there for tests, or for probes: it is found by name and shown in no list.
     """
 
@@ -65,7 +66,13 @@ class ModelRow(Contract):
     options: Options = {}
     recipe: Name | None = None
     knows: tuple[Name, ...] = ()
+    published_as: tuple[str, ...] = ()
     listed: bool = True
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """What a table of vectors may call it: as it is published, by family and size, by its name."""
+        return tuple(dict.fromkeys((*self.published_as, f"{self.family}_{self.size}", self.name)))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -89,7 +96,8 @@ class ModelRow(Contract):
 class Size(NamedTuple):
     """One model of a family: what differs from its sisters. Fields as in `ModelRow`; blocks 0: none are known.
 
-    options: besides those of the family.
+    options: besides those of the family. published_as: how published tables call the size, where that is not its name:
+    `15m`.
     """
 
     name: str
@@ -98,12 +106,14 @@ class Size(NamedTuple):
     part_rows: int
     blocks: int = 0
     options: Options = {}
+    published_as: str = ""
 
 
 class Family(Contract):
     """What all sizes of a family share. Fields as in `ModelRow`.
 
     prefix: of the models' names, the family's name unless said. title: with `{size}` where the size stands.
+    published_as: how published tables call the family, where that is not its name.
     """
 
     name: Name
@@ -119,11 +129,12 @@ class Family(Contract):
     options: Options = {}
     recipe: Name | None = None
     knows: tuple[Name, ...] = ()
+    published_as: str = ""
     listed: bool = True
 
     def rows(self, *sizes: Size) -> tuple[ModelRow, ...]:
         """The rows of these sizes, small to large."""
-        shared = self.model_dump(exclude={"name", "prefix", "title", "options"})
+        shared = self.model_dump(exclude={"name", "prefix", "title", "options", "published_as"})
         return tuple(
             ModelRow(
                 name=f"{self.prefix or self.name}-{size.name}",
@@ -135,10 +146,16 @@ class Family(Contract):
                 part_rows=size.part_rows,
                 blocks=size.blocks,
                 options={**self.options, **size.options},
+                published_as=self._published_as(size),
                 **shared,
             )
             for size in sizes
         )
+
+    def _published_as(self, size: Size) -> tuple[str, ...]:
+        if not (self.published_as or size.published_as):
+            return ()
+        return (f"{self.published_as or self.name}_{size.published_as or size.name}",)
 
 
 class DatasetRow(Contract):

@@ -7,7 +7,7 @@ megabytes whatever the group's size. Local files and hub files are read by the s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -19,16 +19,20 @@ from embedder.samples import Observation, Sample, entry_columns
 from embedder.sources.columns import choose_fields, read_observation
 from embedder.sources.entries import check_columns, read_entry
 from embedder.sources.splits import TableFiles
+from embedder.sources.vectors import check_vector_column, measure_vector, read_vector
 from shared.errors import BadInput, BadTable, MissingColumn, one_line
 from shared.modalities import Modality
 
-# Rows decoded at a time: 16 images of five bands of 160 x 160 pixels are 8 MB; plain columns are a few bytes a row.
+# Rows decoded at a time: 16 images of five bands of 160 x 160 pixels are 8 MB, 512 vectors of 4,096 numbers in double
+# precision 16 MB; plain columns are a few bytes a row.
 _ROWS_AT_ONCE = 16
+_VECTORS_AT_ONCE = 512
 _PLAIN_ROWS_AT_ONCE = 4096
 _STREAM_BYTES = 1 << 22
 
 
 _PLAIN = ("text", "numbers", "label")
+_AT_ONCE = {**dict.fromkeys(_PLAIN, _PLAIN_ROWS_AT_ONCE), "vector": _VECTORS_AT_ONCE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class ParquetSource:
         """Yield the samples of rows `start <= row < stop`, in row order. Raises BadInput, naming file and row."""
         wanted = _Wanted(
             lambda schema, file: self._sample_columns(schema, file, modality),
-            _PLAIN_ROWS_AT_ONCE if modality.kind in _PLAIN else _ROWS_AT_ONCE,
+            _AT_ONCE.get(modality.kind, _ROWS_AT_ONCE),
         )
         for slab in self._slabs(wanted, start, stop):
             for offset in range(slab.batch.num_rows):
@@ -85,6 +89,26 @@ class ParquetSource:
                     observation = _observe(slab.batch, offset, modality)
                     sample = Sample(self._object_id(slab, offset), slab.row + offset, observation)
                 yield sample
+
+    def read_types(self) -> dict[str, pa.DataType]:
+        """The columns of the first file, each with what it holds."""
+        with self._opened(self._files.paths[0], self._footer(0)) as table:
+            return {field.name: field.type for field in table.schema_arrow}
+
+    def measure_vectors(self, columns: Sequence[str]) -> dict[str, int]:
+        """How many numbers a vector of each column has, as the first row tells. Raises BadTable, MissingColumn."""
+
+        def choose(schema: pa.Schema, file: str) -> list[str]:
+            for column in columns:
+                self._check_vectors(schema, column, file)
+            return list(columns)
+
+        slab = next(self._slabs(_Wanted(choose, 1), 0, 1))
+        with _located(slab.file, slab.row_in_file):
+            return {
+                name: measure_vector(slab.batch.column(slab.batch.schema.names.index(name)), 0, name)
+                for name in columns
+            }
 
     def read_ids(self, stop: int) -> Iterator[tuple[str, int, str]]:
         """Yield file name, row in the file, and object id of the first `stop` rows. Reads the id column alone."""
@@ -145,10 +169,20 @@ class ParquetSource:
             for name in fields:
                 _require(schema, name, file)
             check_columns(schema, modality)
+        elif modality.kind == "vector":
+            self._check_vectors(schema, modality.column, file)
+            fields = [modality.column]
         else:
             _require(schema, modality.column, file)
             fields = choose_fields(schema.field(modality.column), modality)
         return list(dict.fromkeys([*fields, *self._id_columns(schema, file)]))
+
+    def _check_vectors(self, schema: pa.Schema, column: str, file: str) -> None:
+        _require(schema, column, file)
+        try:
+            check_vector_column(schema.field(column))
+        except BadTable as error:
+            raise BadTable(f"{_short(file)}: {error.wrong}", error.expected, error.remedy) from error
 
     def _id_columns(self, schema: pa.Schema, file: str) -> list[str]:
         if self._id_column is None:
@@ -179,6 +213,8 @@ def _require(schema: pa.Schema, column: str, file: str) -> None:
 def _observe(batch: pa.RecordBatch, row: int, modality: Modality) -> Observation:
     if modality.kind in _PLAIN:
         return read_entry(batch, row, modality)
+    if modality.kind == "vector":
+        return read_vector(batch.column(batch.schema.get_field_index(modality.column)), row, modality)
     return read_observation(batch.column(batch.schema.get_field_index(modality.column)), row, modality)
 
 

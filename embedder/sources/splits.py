@@ -18,6 +18,7 @@ from embedder.hub import snapshot_folder, translate_hub_errors
 from embedder.sources.cards import check_card
 from shared.errors import BadInput, BadTable, EmptyDataset, UnknownName, one_line
 
+_ONLY_SPLIT = "train"
 Guard = Callable[[], AbstractContextManager[None]]
 
 
@@ -31,7 +32,14 @@ class TableFiles:
 
 
 def find_folder_files(folder: Path, split: str) -> TableFiles:
-    """The Parquet files of a split in a local folder. Raises BadInput, BadTable, EmptyDataset or UnknownName."""
+    """The Parquet files of a split in a local folder, or the one file itself, whose split is `train`.
+
+    Raises BadInput, BadTable, EmptyDataset or UnknownName.
+    """
+    if folder.is_file():
+        if split != _ONLY_SPLIT:
+            raise UnknownName.of(f"split of {folder}", split, [_ONLY_SPLIT])
+        return TableFiles((str(folder),), LocalFileSystem())
     if not folder.is_dir():
         raise BadInput(f"there is no folder {folder}", "a folder of Parquet files")
     check_card(folder)

@@ -13,7 +13,7 @@ from shared.settings import Settings
 
 
 def find_files(dataset: DatasetRef, settings: Settings) -> TableFiles:
-    """The Parquet files of a dataset at its revision: in a folder, in a stand-in of the hub, or on the hub."""
+    """The Parquet files of a dataset at its revision: here, in a stand-in of the hub, or on the hub."""
     check_unchanged(dataset)
     if dataset.source == "parquet":
         return find_folder_files(Path(dataset.location), dataset.split)
@@ -31,7 +31,7 @@ def check_unchanged(dataset: DatasetRef) -> None:
     if dataset.source != "parquet":
         return
     folder = Path(dataset.location)
-    found = hash_folder(folder) if folder.is_dir() else "no such folder"
+    found = hash_folder(folder) if folder.exists() else "no such folder"
     if found != dataset.revision:
         raise BadInput(
             f"the folder of {dataset.name} is not the one the study was accepted with: {found}",

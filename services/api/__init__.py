@@ -10,6 +10,7 @@ from flask import Flask
 from services.api import (
     archive,
     catalogue,
+    columns,
     comparisons,
     figures,
     garbage,
@@ -41,6 +42,7 @@ _ENDPOINTS = (
     *archive.ENDPOINTS,
     *scores.ENDPOINTS,
     *catalogue.ENDPOINTS,
+    *columns.ENDPOINTS,
     *garbage.ENDPOINTS,
     *health.ENDPOINTS,
     *metrics.ENDPOINTS,

@@ -12,7 +12,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from services.cli import asking, comparisons, crossmatching, overviews, processes, reproducing, tending, trends
+from services.cli import (
+    asking,
+    comparisons,
+    crossmatching,
+    overviews,
+    processes,
+    publishing,
+    reproducing,
+    tending,
+    trends,
+)
 from services.cli.output import complain, exit_status
 from shared.errors import SameSkyError
 
@@ -66,10 +76,11 @@ for _command in (
     *trends.COMMANDS,
     *tending.COMMANDS,
     *reproducing.COMMANDS,
+    *publishing.COMMANDS,
     *crossmatching.COMMANDS,
     *processes.COMMANDS,
 ):
-    app.command()(_command)
+    app.command(_command.__name__.rstrip("_"))(_command)  # `import_`, since `import` is a word of Python
 
 
 def main() -> None:

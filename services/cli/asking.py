@@ -54,7 +54,7 @@ def submit(
         console = Console()
         show(console, summary(progress))
         if follow:
-            _end(client, watch(client, progress.id, console), console)
+            end(client, watch(client, progress.id, console), console)
         elif not progress.state.final:
             show(console, f"follow it with: samesky status {progress.id} --watch")
 
@@ -73,7 +73,7 @@ def status(context: typer.Context, study_id: StudyArgument = None, follow: Watch
             progress = watch(client, progress.id, console)
         else:
             show(console, job_table(client.jobs(progress.id)))
-        _end(client, progress, console)
+        end(client, progress, console)
 
 
 def newest(client: Client) -> StudyProgress:
@@ -84,7 +84,7 @@ def newest(client: Client) -> StudyProgress:
     return found[0]
 
 
-def _end(client: Client, progress: StudyProgress, console: Console) -> None:
+def end(client: Client, progress: StudyProgress, console: Console) -> None:
     """Say where the study is; with reasons and exit status 1 if something failed."""
     show(console, summary(progress))
     if progress.jobs.get(State.FAILED) or progress.pairs.get(State.FAILED):

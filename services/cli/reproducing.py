@@ -40,7 +40,7 @@ def archive(
     ] = None,
     vectors: VectorsOption = False,
 ) -> None:
-    """Export a study as one file: request, manifests, scores, versions."""
+    """Write a study as one file: request, manifests, scores, versions."""
     target = output or Path(f"samesky-{_as_file_name(study_id)}.zip")
     with Client(context.obj) as client:
         fetch(client, study_id, target, vectors=vectors)
@@ -122,7 +122,7 @@ def reproduce(
     from services.reproduction import reproduce as run_again
 
     aloud = Console(stderr=True)
-    with _workplace(resume, keep=keep) as folder, _archive_of(context, study) as opened:
+    with _workplace(resume, keep=keep) as folder, open_archive(context, study) as opened:
         if keep:
             show(aloud, f"it runs in {folder}")
         _warn(opened)
@@ -150,18 +150,23 @@ def _workplace(resume: Path | None, *, keep: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _archive_of(context: typer.Context, study: str) -> Iterator[ZipStore]:
-    """The archive itself, or that of a study which the api has."""
+def open_archive(
+    context: typer.Context, study: str, *, vectors: bool = False, beside: Path | None = None
+) -> Iterator[ZipStore]:
+    """The archive itself, or that of a study which the api has. beside: where there is room for it meanwhile.
+
+    Raises BadInput for what is neither, and what `fetch` and reading it raise.
+    """
     if Path(study).is_file() or study.endswith(".zip"):
         with ZipStore(Path(study)) as opened:
             yield opened
         return
     if not re.fullmatch(r"[0-9a-f]{32}", study):
         raise BadInput(f"{study!r:.100} is neither a file nor the id of a study", "FILE.zip, or 32 hexadecimal digits")
-    with tempfile.TemporaryDirectory(prefix="samesky-archive-") as folder:
+    with tempfile.TemporaryDirectory(prefix="samesky-archive-", dir=beside) as folder:
         target = Path(folder) / "study.zip"
         with Client(context.obj) as client:
-            fetch(client, study, target)
+            fetch(client, study, target, vectors=vectors)
         with ZipStore(target) as opened:
             yield opened
 

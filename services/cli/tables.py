@@ -26,6 +26,7 @@ _COLOURS = {
 }
 _NARROW, _ROOM_FOR_NAMES = 15, 32  # of a name; of modalities, models and n beside the other numbers
 _LABEL = "label"  # the model that gives labels
+_LABEL_RECIPE, _VECTOR_RECIPE = "label-v1", "vector-v1"
 _ROOM_FOR_Q = 92
 _SCORE_ORDER = (
     "dataset",
@@ -76,7 +77,15 @@ def _heading(row: Row) -> str:
     k = f", k = {row['k']}" if row["k"] else ""
     halves = sorted({row["left_dtype"], row["right_dtype"]} - {"float32"})
     computed = f" in {halves[0]}" if halves else ""
-    return f"{name_dataset(row)}{computed}: {row['metric']}{k}, {100 * row['confidence']:g}% interval"
+    return f"{name_dataset(row)}{computed}{_told(row)}: {row['metric']}{k}, {100 * row['confidence']:g}% interval"
+
+
+def _told(row: Row) -> str:
+    """Whether vectors were published, both sides' or one's; a label is no vector."""
+    recipes = {row["left_recipe"], row["right_recipe"]} - {_LABEL_RECIPE}
+    if _VECTOR_RECIPE not in recipes:
+        return ""
+    return " as published" if len(recipes) == 1 else " as published, against computed here"
 
 
 def _cells(row: Row, with_q: bool) -> tuple[str, ...]:

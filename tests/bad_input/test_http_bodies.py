@@ -210,7 +210,12 @@ OWN: list[tuple[str, Callable[[Path], Plain], str, str]] = [
     ("a folder of 10,000 letters", asking(folder="x" * 10_000), "bad-study", "#/datasets/0/folder"),
     ("a folder at a URL", asking(folder="s3://bucket/twin"), "bad-input", "SAMESKY_DATASET_ROOTS"),
     ("a folder of the home of somebody", asking(folder="~root"), "bad-input", "SAMESKY_DATASET_ROOTS"),
-    ("a file for a folder", asking(folder="{root}/twin/train-00000-of-00001.parquet"), "bad-input", "no folder"),
+    (
+        "a file of another split than it has",
+        asking(folder="{root}/twin/train-00000-of-00001.parquet", split="test"),
+        "unknown-name",
+        "'test'",
+    ),
     ("no modalities", asking(modalities={}), "bad-study", "defines no modality"),
     ("modalities in a list", asking(modalities=["near"]), "bad-study", "as a mapping"),
     ("a modality's name that climbs", asking(modalities={"../x": {"column": "near_image"}}), "bad-study", "../x"),

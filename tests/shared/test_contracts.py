@@ -52,6 +52,10 @@ OF_OTHER_KINDS = {  # identity too, of modalities that are no image
     "modality__dimension": ({"column": "v", "dimension": 8}, {"column": "v", "dimension": 9}),
     "modality__cadence_days": ({"column": "c"}, {"column": "c", "cadence_days": 2}),
     "modality__classes": ({"column": "z", "classes": ("I", "II")}, {"column": "z", "classes": ("II", "I")}),
+    "modality__made_of": (
+        {"column": "v", "dimension": 8, "made_of": "image"},
+        {"column": "v", "dimension": 8, "made_of": "spectrum"},
+    ),
 }
 NOT_IDENTITY = {
     "dataset__location": "elsewhere",
@@ -76,7 +80,8 @@ def test_what_would_change_the_vectors_changes_the_digest(make_spec: SpecMaker, 
 
 @pytest.mark.parametrize("field", OF_OTHER_KINDS)
 def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> None:
-    kinds = {"modality__columns": "text", "modality__dimension": "vector", "modality__cadence_days": "light-curve"}
+    kinds = {"modality__columns": "text", "modality__cadence_days": "light-curve"}
+    kinds |= {"modality__dimension": "vector", "modality__made_of": "vector"}
     kind = kinds.get(field, "label")
     one, other = (Modality(name="m", kind=kind, recipe="r-v1", **fields) for fields in OF_OTHER_KINDS[field])
     assert one.digest != other.digest
@@ -98,6 +103,7 @@ def test_what_would_change_a_text_or_a_label_changes_the_digest(field: str) -> N
         ("label", {"column": "z", "classes": ("I", "I")}, "each once"),
         ("label", {"column": "z", "classes": ("I", "II ")}, "without white space"),
         ("spectrum", {"column": "s", "unit": "Jy"}, "for a label"),
+        ("spectrum", {"column": "s", "made_of": "image"}, "for a vector"),
         ("spectrum", {"column": "s", "cadence_days": 1}, "for a light curve"),
         ("light-curve", {}, "one `column`"),
         ("light-curve", {"column": "c", "bands": ("g", "r")}, "of one band, not 2"),

@@ -53,8 +53,8 @@ _AION_DESI = Family(
 ROWS = (
     *_SPECFORMER.rows(Size("base", "polymathic-ai/specformer", 43.2, 64, 6)),
     *_ASTROPT.rows(
-        Size("015m", _WEIGHTS, 15, 1024, options={"file": "astropt/015M/ckpt.pt"}),
-        Size("095m", _WEIGHTS, 95, 512, options={"file": "astropt/095M/ckpt.pt"}),
+        Size("015m", _WEIGHTS, 15, 1024, options={"file": "astropt/015M/ckpt.pt"}, published_as="15m"),
+        Size("095m", _WEIGHTS, 95, 512, options={"file": "astropt/095M/ckpt.pt"}, published_as="95m"),
         Size("850m", _WEIGHTS, 850, 64, options={"file": "astropt/850M/ckpt.pt"}),
     ),
     *_AION.rows(Size("base", "polymathic-ai/aion-base", 300, 32, 12)),

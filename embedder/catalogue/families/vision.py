@@ -24,7 +24,12 @@ _VIT = Family(
     name="vit", title="ViT {size}, ImageNet-21k", adapter="hf-vision", pooling="patch-mean", licence="Apache-2.0"
 )
 _DINOV2 = Family(
-    name="dinov2", title="DINOv2 {size} with registers", adapter="hf-vision", pooling="cls", licence="Apache-2.0"
+    name="dinov2",
+    title="DINOv2 {size} with registers",
+    adapter="hf-vision",
+    pooling="cls",
+    licence="Apache-2.0",
+    published_as="dino",
 )
 _CONVNEXTV2 = Family(
     name="convnextv2",
@@ -32,6 +37,7 @@ _CONVNEXTV2 = Family(
     adapter="hf-vision",
     pooling="spatial-mean",
     licence="Apache-2.0",
+    published_as="convnext",
 )
 _IJEPA = Family(
     name="ijepa", title="I-JEPA {size}, ImageNet-22k", adapter="hf-vision", pooling="mean", licence="CC-BY-NC-4.0"
@@ -51,6 +57,7 @@ _VJEPA2 = Family(
     pooling="mean",
     licence="MIT",
     options={"frames": 16},
+    published_as="vjepa",
 )
 _VJEPA2_GIANT = _VJEPA2.model_copy(update={"licence": "Apache-2.0"})
 _VIT_MAE = Family(

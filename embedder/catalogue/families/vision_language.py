@@ -24,6 +24,7 @@ _PALIGEMMA2 = Family(
     licence="Gemma terms of use; gated",
     dtypes=("float32", "bfloat16"),
     options={"prompt": _PROMPT},
+    published_as="paligemma",
 )
 _LLAVA = Family(
     name="llava",
@@ -41,6 +42,7 @@ _ONEVISION = Family(
     pooling="masked-mean",
     licence="Apache-2.0",
     options={"prompt": _PROMPT},
+    published_as="llava_ov",
 )
 
 ROWS = (
@@ -54,8 +56,8 @@ ROWS = (
         Size("28b", "google/paligemma2-28b-mix-224", 27650, 32, 46),
     ),
     *_LLAVA.rows(
-        Size("1.5-7b", "llava-hf/llava-1.5-7b-hf", 6932, 32, 32),
-        Size("1.5-13b", "llava-hf/llava-1.5-13b-hf", 13187, 32, 40),
+        Size("1.5-7b", "llava-hf/llava-1.5-7b-hf", 6932, 32, 32, published_as="15_7b"),
+        Size("1.5-13b", "llava-hf/llava-1.5-13b-hf", 13187, 32, 40, published_as="15_13b"),
     ),
     *_ONEVISION.rows(Size("7b", "llava-hf/llava-onevision-qwen2-7b-ov-hf", 7486, 32, 28)),
 )

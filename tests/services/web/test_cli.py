@@ -119,6 +119,8 @@ def test_a_wide_table_of_simulated_scores_keeps_its_numbers_at_80_columns() -> N
         "right_parameters": 5.4,
         "left_layer": "final",
         "right_layer": "final",
+        "left_recipe": "arcsinh-match-v1",
+        "right_recipe": "arcsinh-match-v1",
         "left_dtype": "float32",
         "right_dtype": "float32",
         "metric": "mknn",

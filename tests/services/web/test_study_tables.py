@@ -427,7 +427,7 @@ def test_names_that_fit_are_not_broken_and_others_not_within_a_word() -> None:
         row |= {"chance": 0.01, "calibrated": 0.1, "p_value": 0.001, "q_value": 0.002, "low": 0.1, "high": 0.2}
         row |= {"confidence": 0.95, "objects": 658, "left_parameters": 1.0, "right_parameters": 1.0}
         row |= {"left_family": "f", "left_layer": "final", "right_layer": "final", "left_modality": "first"}
-        row |= {"left_dtype": "float32", "right_dtype": "float32"}
+        row |= {"left_dtype": "float32", "right_dtype": "float32", "left_recipe": "r-v1", "right_recipe": "label-v1"}
         row |= {"left_model": "efficientnet-lite0", "right_model": "efficientnet-lite0", **names}
         page = io.StringIO()
         Console(file=page, width=80).print(score_table([row], 80))
