@@ -39,34 +39,25 @@ def expand(
     """
     if "probes" in policies:
         _refuse_without_labels(datasets)
+    for dataset, _ in datasets:
+        _refuse_too_few(dataset, scoring)
     depths = {model.name: tuple((layers or {}).get(model.name, ("final",))) for model in models}
-    takers: Counter[str] = Counter()
-    for model in models:
-        takers[model.takes] += len(depths[model.name])
-    asked = len(published) + sum(takers[modality.kind] for _, modalities in datasets for modality in modalities)
-    _refuse_more(asked, MOST_EMBEDDINGS, "embeddings")
-    embeddings: list[EmbeddingSpec] = []
-    for dataset, modalities in datasets:
-        if dataset.rows <= scoring.largest_k:
-            raise TooFewObjects(
-                f"k = {scoring.largest_k} neighbours of {dataset.rows} objects in {dataset.name}",
-                f"k < {dataset.rows}",
-                "take a smaller k, or more objects",
-            )
-        embeddings += [
-            EmbeddingSpec(
-                dataset=dataset,
-                modality=modality,
-                model=model,
-                layer=layer,
-                dtype="float32" if modality.kind in GIVEN else dtype,
-            )
-            for modality in modalities
-            for model in models
-            if model.can_take(modality)
-            for layer in depths[model.name]
-        ]
-    embeddings = list({spec.digest: spec for spec in (*embeddings, *published)}.values())
+    _refuse_more(len(published) + _count_asked(datasets, models, depths), MOST_EMBEDDINGS, "embeddings")
+    computed = [
+        EmbeddingSpec(
+            dataset=dataset,
+            modality=modality,
+            model=model,
+            layer=layer,
+            dtype="float32" if modality.kind in GIVEN else dtype,
+        )
+        for dataset, modalities in datasets
+        for modality in modalities
+        for model in models
+        if model.can_take(modality)
+        for layer in depths[model.name]
+    ]
+    embeddings = list({spec.digest: spec for spec in (*computed, *published)}.values())
     pairs = choose_pairs(embeddings, policies)
     if not pairs:
         raise BadStudy(
@@ -85,6 +76,23 @@ def expand(
         scoring=scoring,
         metric_versions=dict(metric_versions or {}),
     )
+
+
+def _refuse_too_few(dataset: DatasetRef, scoring: Scoring) -> None:
+    if dataset.rows <= scoring.largest_k:
+        raise TooFewObjects(
+            f"k = {scoring.largest_k} neighbours of {dataset.rows} objects in {dataset.name}",
+            f"k < {dataset.rows}",
+            "take a smaller k, or more objects",
+        )
+
+
+def _count_asked(datasets: Sequence[Seen], models: Sequence[ModelRef], depths: Mapping[str, Sequence[str]]) -> int:
+    """Embeddings asked for at the most: before any is made, so that a study that is too large costs nothing."""
+    takers: Counter[str] = Counter()
+    for model in models:
+        takers[model.takes] += len(depths[model.name])
+    return sum(takers[modality.kind] for _, modalities in datasets for modality in modalities)
 
 
 def refuse_unseen(dataset: str, modalities: Iterable[Modality], models: Iterable[ModelRef]) -> None:

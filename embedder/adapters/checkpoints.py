@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError  # what torch.load raises of a file it will not read
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,6 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 from transformers.utils import logging
 
-from embedder.adapters.records import DAMAGED
 from embedder.hub import translate_hub_errors
 from shared.contracts import ModelRef
 from shared.errors import CheckpointUnavailable
@@ -48,7 +48,7 @@ def load_checkpoint(
             # The processor first: it is small, so that its fault is known before gigabytes are read.
             made = processor.from_pretrained(where, revision=revision, trust_remote_code=False, **options)
             loaded, report = _read_network(network, where, revision, dtype)
-    except (*DAMAGED, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CheckpointUnavailable(
             f"{model.checkpoint} at {model.revision} cannot be loaded: {reason}",

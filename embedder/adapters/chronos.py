@@ -3,7 +3,7 @@
 A series is cut into patches of 16 steps, counted from its end; a step without a value is told by a mask beside the
 values. A vector is made of what the encoder gives for each patch; what the decoder would forecast is not asked for. A
 series longer than the model's context is dropped and counted, never cut. The package `chronos-forecasting` comes with
-the extra `light-curves`; weights are read from safetensors only.
+the extra `light-curves`; weights are read as those of every model of transformers.
 """
 
 from __future__ import annotations

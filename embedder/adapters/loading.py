@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 from embedder.adapters.base import Adapter
 from embedder.extensions import Registry
@@ -10,6 +11,8 @@ from embedder.hub import open_stand_in
 from shared.contracts import Dtype, ModelRef
 from shared.errors import CheckpointUnavailable
 from shared.settings import Settings
+
+Load = Callable[[ModelRef, Dtype, Settings], Adapter]
 
 
 def load_adapter(model: ModelRef, settings: Settings, dtype: Dtype = "float32") -> Adapter:
@@ -20,11 +23,32 @@ def load_adapter(model: ModelRef, settings: Settings, dtype: Dtype = "float32") 
     return ADAPTERS.find(model.adapter)(model, dtype, settings)
 
 
-def _load_fake(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    del dtype, settings
-    from embedder.adapters.fake import load_fake
+def _of_hub(module: str) -> Load:
+    """Of `embedder.adapters.MODULE`: `load_MODULE(model, folder, device, dtype)`, the folder a stand-in for the hub."""
 
-    return load_fake(model)
+    def load(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+        folder = open_stand_in("model", model.checkpoint, model.revision, settings)
+        from embedder.device import choose_device, find_dtype
+
+        function = getattr(import_module(f"embedder.adapters.{module}"), f"load_{module}")
+        adapter: Adapter = function(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+        return adapter
+
+    return load
+
+
+def _load_efficientnet(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    from embedder.adapters.efficientnet import load_efficientnet
+    from embedder.device import choose_device, find_dtype
+
+    return load_efficientnet(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
+
+
+def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    from embedder.adapters.hf_text import load_text_wheel
+    from embedder.device import choose_device, find_dtype
+
+    return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
 
 
 def _load_given(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
@@ -45,107 +69,27 @@ def _load_published(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapte
     return PublishedAdapter()
 
 
-def _load_efficientnet(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    from embedder.adapters.efficientnet import load_efficientnet
-    from embedder.device import choose_device, find_dtype
+def _load_fake(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
+    del dtype, settings
+    from embedder.adapters.fake import load_fake
 
-    return load_efficientnet(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_hf_vision(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.hf_vision import load_hf_vision
-    from embedder.device import choose_device, find_dtype
-
-    return load_hf_vision(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
+    return load_fake(model)
 
 
-def _load_hf_clip(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.hf_clip import load_hf_clip
-    from embedder.device import choose_device, find_dtype
-
-    return load_hf_clip(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_hf_vision_language(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.hf_vision_language import load_hf_vision_language
-    from embedder.device import choose_device, find_dtype
-
-    return load_hf_vision_language(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_hf_text(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.hf_text import load_hf_text
-    from embedder.device import choose_device, find_dtype
-
-    return load_hf_text(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_text_wheel(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    from embedder.adapters.hf_text import load_text_wheel
-    from embedder.device import choose_device, find_dtype
-
-    return load_text_wheel(model, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_astropt(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.astropt import load_astropt
-    from embedder.device import choose_device, find_dtype
-
-    return load_astropt(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_aion(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.aion import load_aion
-    from embedder.device import choose_device, find_dtype
-
-    return load_aion(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_diffusion(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.diffusion import load_diffusion
-    from embedder.device import choose_device, find_dtype
-
-    return load_diffusion(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_chronos(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.chronos import load_chronos
-    from embedder.device import choose_device, find_dtype
-
-    return load_chronos(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-def _load_specformer(model: ModelRef, dtype: Dtype, settings: Settings) -> Adapter:
-    folder = open_stand_in("model", model.checkpoint, model.revision, settings)
-    from embedder.adapters.specformer import load_specformer
-    from embedder.device import choose_device, find_dtype
-
-    return load_specformer(model, folder, choose_device(settings.device, settings.threads), find_dtype(dtype))
-
-
-Load = Callable[[ModelRef, Dtype, Settings], Adapter]
 ADAPTERS = Registry[Load](
     "adapter",
     {
         "efficientnet": _load_efficientnet,
-        "hf-vision": _load_hf_vision,
-        "hf-clip": _load_hf_clip,
-        "hf-vision-language": _load_hf_vision_language,
-        "hf-text": _load_hf_text,
+        "hf-vision": _of_hub("hf_vision"),
+        "hf-clip": _of_hub("hf_clip"),
+        "hf-vision-language": _of_hub("hf_vision_language"),
+        "hf-text": _of_hub("hf_text"),
         "hf-text-wheel": _load_text_wheel,
-        "astropt": _load_astropt,
-        "aion": _load_aion,
-        "diffusion": _load_diffusion,
-        "chronos": _load_chronos,
-        "specformer": _load_specformer,
+        "specformer": _of_hub("specformer"),
+        "astropt": _of_hub("astropt"),
+        "aion": _of_hub("aion"),
+        "diffusion": _of_hub("diffusion"),
+        "chronos": _of_hub("chronos"),
         "label": _load_given,
         "numbers": _load_given,
         "published": _load_published,

@@ -32,3 +32,9 @@ class Dropped:
     """An object that cannot be shown, and why."""
 
     reason: str
+
+
+def count_bad(kind: str, finite: npt.NDArray[np.bool_]) -> dict[str, int]:
+    """How many are not finite, under the name of their kind; nothing where all are."""
+    bad = int(np.count_nonzero(~finite))
+    return {kind: bad} if bad else {}

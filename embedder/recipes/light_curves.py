@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from embedder.recipes.shown import Dropped, Prepared
 from embedder.samples import LightCurve, Observation
-from embedder.shown import Dropped, Prepared
 from shared.errors import BadInput, MissingBand
 from shared.modalities import Modality
 
