@@ -140,4 +140,4 @@ def test_the_openapi_document_knows_the_request(web: FlaskClient) -> None:
     document = web.get("/v1/openapi.json").json
     reference = document["paths"]["/v1/studies"]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     schema = document["components"]["schemas"][reference.rsplit("/", 1)[1]]
-    assert set(schema["required"]) == {"datasets", "models"}
+    assert set(schema["required"]) == {"datasets"}
