@@ -2,10 +2,12 @@
 #
 # TORCH_INDEX_URL: the index torch's wheel is taken from. Empty: the one pip is configured with, whose wheels for Linux may
 # bring CUDA, several gigabytes of it. PyTorch's own index of CPU wheels has builds of a tenth of the size.
+# EXTRAS: what is installed with the package: embedder, and with commas after it diffusion, light-curves.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS requirements
 ARG TORCH_INDEX_URL=
+ARG EXTRAS=embedder
 RUN python3 -m venv /venv
 WORKDIR /src
 COPY constraints.txt ./
@@ -16,7 +18,7 @@ RUN if [ -n "$TORCH_INDEX_URL" ]; then \
     fi
 # Without README and code, whose changes would install everything again.
 COPY pyproject.toml ./
-RUN touch README.md LICENSE && /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[embedder]"
+RUN touch README.md LICENSE && /venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[${EXTRAS}]"
 
 # The code apart from what it requires: a change of code makes a thin layer, in seconds.
 FROM requirements AS code
