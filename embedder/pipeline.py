@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -30,6 +31,7 @@ from shared.embeddings import (
 )
 from shared.errors import (
     AlteredPart,
+    BadInput,
     BadTable,
     CheckpointUnavailable,
     MissingPart,
@@ -205,20 +207,31 @@ def prepare_objects(
 ) -> Iterator[tuple[str, ModelInput]]:
     """Yield object id and model input of each object that can be shown; count the dropped and the repaired.
 
-    recipe: the one by which they are shown; the modality's unless given.
+    recipe: the one by which they are shown; the modality's unless given. Raises a BadInput that names the object.
     """
     show = find_recipe(recipe or modality.recipe).prepare
     for sample in samples:
-        shown = show(sample.observation, modality)
+        with _named(sample):
+            shown = show(sample.observation, modality)
+            taken = shown if isinstance(shown, Dropped) else adapter.prepare(shown.values)
         if isinstance(shown, Dropped):
             dropped[shown.reason] += 1
             continue
-        taken = adapter.prepare(shown.values)
         if isinstance(taken, Dropped):
             dropped[taken.reason] += 1
             continue
         repaired.update(shown.repaired)
         yield sample.object_id, taken
+
+
+@contextmanager
+def _named(sample: Sample) -> Iterator[None]:
+    """Say of what cannot be shown which object it is: an image too small for the patch, among larger ones."""
+    try:
+        yield
+    except BadInput as error:
+        where = f"object {sample.object_id!r}, row {sample.row} of the dataset"
+        raise type(error)(f"{where}: {error.wrong}", error.expected, error.remedy) from error
 
 
 def check_rows(group: Sequence[Sample], expected: int, spec: EmbeddingSpec) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from embedder.adapters.base import ModelInput, as_array
+from embedder.adapters.loading import load_adapter
 from embedder.catalogue.models import find_model, known_models
 from embedder.pipeline import embed_part, finish, prepare_objects
 from embedder.recipes import Dropped, Prepared, Values, find_recipe
@@ -18,6 +19,7 @@ from embedder.samples import Floats, Image, Sample, Spectrum
 from embedder.sources.kinds import open_source
 from shared.contracts import EmbeddingSpec, ModelRef
 from shared.embeddings import load_vectors
+from shared.errors import BadInput
 from shared.modalities import Modality
 from shared.outcomes import Attempt
 from shared.settings import Settings
@@ -150,6 +152,18 @@ def test_without_a_recipe_of_its_own_a_model_sees_the_modality_s(hsc: Modality) 
     assert np.asarray(given).shape == (5,)
     with pytest.raises(AssertionError):
         list(prepare_objects([sample], hsc, MeanFlux(), Counter(), Counter()))
+
+
+def test_an_image_smaller_than_its_sisters_is_said_with_object_and_row(
+    hsc: Modality, fake_model: ModelRef, settings: Settings
+) -> None:
+    random = np.random.default_rng(0)
+    sides = (60, 60, 9)
+    mixed = [Sample(f"g{row}", row, Image(BANDS, random.random((5, side, side), np.float32), 0.168))
+             for row, side in enumerate(sides)]  # fmt: skip
+    given = prepare_objects(mixed, hsc, load_adapter(fake_model, settings), Counter(), Counter())
+    with pytest.raises(BadInput, match=r"object 'g2', row 2 of the dataset: a field of .*; the image has 9;"):
+        list(given)
 
 
 def test_what_a_row_needs_and_knows_reaches_the_model(settings: Settings) -> None:
