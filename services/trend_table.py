@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticKnownError
+from pydantic import Field
 
 from scorer.trends.rungs import name_group
 from services.field_errors import InvalidFields, validate
@@ -56,13 +55,6 @@ class _Scored(Contract):
     metric: Label
     k: int | None = Field(ge=1)
     value: Score
-
-    @field_validator("left_parameters", "right_parameters")
-    @classmethod
-    def _those_of_a_model(cls, parameters: float, info: ValidationInfo) -> float:
-        if parameters == 0 and info.data.get("kind") != "probe":  # one side of a probe is a label, which has none
-            raise PydanticKnownError("greater_than", {"gt": 0})
-        return parameters
 
     @property
     def stands_on_a_ladder(self) -> bool:

@@ -83,8 +83,8 @@ FILES: list[tuple[str, str | bytes, type[SameSkyError], str]] = [
     ),
     ("another metric", scored(metric="cka"), UnknownName, "sky.csv has no metric 'mknn'; expected one of cka"),
     (
-        "no parameters of a pair",
-        scored(right_parameters="0"),
+        "fewer parameters of a pair than none",
+        scored(right_parameters="-1"),
         BadTable,
         "sky.csv:2: right_parameters: should be greater",
     ),
