@@ -182,6 +182,12 @@ class StudyRequest(Contract):
         return datasets
 
     @model_validator(mode="after")
+    def _something_computes(self) -> Self:
+        if not self.models and (self.dtype != "float32" or self.layers != ("final",)):
+            raise ValueError("`dtype` and `layers` are for models that compute: published vectors are as they are")
+        return self
+
+    @model_validator(mode="after")
     def _labels_are_used(self) -> Self:
         named = [dataset.name for dataset in self.datasets if dataset.labels and not isinstance(dataset.labels, dict)]
         if named and "probes" not in self.pairs:

@@ -28,6 +28,7 @@ COMMANDS: list[tuple[str, list[str], str]] = [
     ("an option before any command", ["--colour", "models"], "No such option"),
     ("nothing to submit", ["submit"], "give a study file, or --dataset and --model"),
     ("a file and options", ["submit", "bad.yaml", "--dataset", "mocksky"], "one of the two"),
+    ("a file and a limit", ["submit", "bad.yaml", "--limit", "7"], "--limit beside a study file"),
     ("a file that is not there", ["submit", "none.yaml"], "none.yaml cannot be read: No such file"),
     ("a folder for a file", ["submit", "."], "Is a directory"),
     ("a bad file", ["submit", "bad.yaml"], "bad.yaml:2: modls: there is no such field"),
