@@ -65,7 +65,7 @@ class CurvePoint(BaseModel):
     def panel(self) -> tuple[str | int, ...]:
         """What is the same along all curves that are held side by side: what is compared with what."""
         where = (self.dataset, self.dataset_digest, self.kind, self.left_modality, self.right_modality)
-        return (*where, self.against or "", self.left_published, self.right_published)
+        return (*where, self.against or "", int(self.left_published), int(self.right_published))
 
     @property
     def key(self) -> tuple[str | int | float, ...]:

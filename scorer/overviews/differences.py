@@ -66,7 +66,7 @@ class SizeStep(BaseModel):
     def key(self) -> tuple[str | float, ...]:
         """Its place among a study's steps."""
         where = (self.dataset, self.dataset_digest, self.kind, self.left_modality, self.right_modality)
-        how = (self.against or "", self.left_published, self.right_published)
+        how = (self.against or "", int(self.left_published), int(self.right_published))
         return (*where, *how, self.family, self.smaller_parameters, self.smaller_model)
 
 
