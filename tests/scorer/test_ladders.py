@@ -131,9 +131,10 @@ def test_where_both_sides_vary_each_has_curves_of_its_own(embed: Maker, make_rec
 
 def test_a_family_is_not_held_against_itself(embed: Maker, make_record: Recorder) -> None:
     """The pair of a model with itself is crossmodal: on a crosskind ladder that size would be wanting."""
-    sides = [embed(modality, *model) for modality in (HSC, DESI) for model in SPECTRA[1:]]
+    aion = (*SPECTRA[1:], ("aion-xlarge", "aion", 3000.0))
+    sides = [embed(modality, *model) for modality in (HSC, DESI) for model in aion]
     records = record_pairs(sides, make_record, "crosskind", "crossmodal")
-    assert sorted(record.spec.pair.kind for record in records) == ["crosskind"] * 2 + ["crossmodal"] * 2
+    assert sorted(record.spec.pair.kind for record in records) == ["crosskind"] * 6 + ["crossmodal"] * 3
     assert {point.kind for point in curve_points(records)} == {"crossmodal"}
 
 
