@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from scorer.overviews.ladders import Side
 from scorer.trends.rungs import KINDS, PairValue, name_simulated, place_rungs
@@ -65,15 +64,6 @@ class _Scored(Contract):
     metric: Label
     k: int | None = Field(ge=1)
     value: Score
-
-    @field_validator("right_parameters")
-    @classmethod
-    def _those_of_one_model(cls, parameters: float, info: ValidationInfo) -> float:
-        left = info.data.get("left_parameters")
-        if info.data.get("kind") == "crossmodal" and left is not None and (left == 0) != (parameters == 0):
-            wrong = "should be greater than 0" if left else "should be 0"
-            raise PydanticCustomError("one_model", "{wrong}, as left_parameters is", {"wrong": wrong})
-        return parameters
 
     @property
     def stands_on_a_ladder(self) -> bool:

@@ -27,12 +27,12 @@ Score = Annotated[float, Field(ge=-1e100, le=1e100)]
 
 
 class Rung(Contract):
-    """One model of a family and its score."""
+    """One model of a family and its score. parameters: in millions; 0 of a model that computes nothing."""
 
     group: GroupName
     family: Label
     size: Label
-    parameters: Parameters
+    parameters: float = Field(ge=0, le=1e9)
     value: Score
 
 

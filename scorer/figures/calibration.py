@@ -33,7 +33,7 @@ MOST_NAMED = 60
 _ROW_INCHES, _UNNAMED_INCHES = 0.19, 4.5
 _OBSERVED, _THRESHOLD = COLOURS[0], COLOURS[1]
 Floats = npt.NDArray[np.float64]
-_KINDS = ("crossmodal", "intramodal", "crosskind", "other")
+_KINDS = ("crossmodal", "crosskind", "intramodal", "other")  # `choose` leaves probes out
 _BELOW = "#888888"
 
 

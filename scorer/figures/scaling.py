@@ -54,15 +54,18 @@ def scaling_figure(
     One panel per dataset and pair of modalities; one line per model family, with its intervals; chance dashed, and a
     band up to the largest threshold of each size, within which a value is one that unrelated embeddings reach too.
     An intramodal pair, of two neighbouring sizes, stands at the larger. Of crosskind pairs there is a panel for each
-    model that the sizes of a family are held against. Final layers alone. k: None takes the first there is. Of more
-    than 24 panels the first are drawn, and the title says so. Simulated datasets are said to be so. Raises
-    ObjectMissing when there is nothing to draw.
+    model that the sizes of a family are held against. Final layers alone. A model without parameters has no place on
+    the axis, and is named as left out. k: None takes the first there is. Of more than 24 panels the first are drawn,
+    and the title says so. Simulated datasets are said to be so. Raises ObjectMissing when there is nothing to draw.
     """
     shown = choose((record for record in records if record.spec.pair.kind == kind), metric, k)
     points = curve_points(record for record, _ in shown)
     points = [point for point in points if (point.metric, point.k) == (metric, shown[0][1].k)]
+    sizeless = ", ".join(sorted({point.model for point in points if not point.parameters}))
+    points = [point for point in points if point.parameters]
     if not points:
-        raise nothing(f"{kind} score with {metric}{_WANTING.get(kind, '')}")
+        wanting = " of a model that has parameters" if sizeless else _WANTING.get(kind, "")
+        raise nothing(f"{kind} score with {metric}{wanting}")
     drawn = {point.score for point in points}
     shown = [each for each in shown if each[0].spec.digest in drawn]
     warning = warn_of_simulation(record for record, _ in shown)
@@ -76,7 +79,7 @@ def scaling_figure(
     figure.supylabel(name_metric(metric), fontsize=10)
     confidence = span({100 * point.confidence for point in points})
     bars = f", bars: {confidence} % interval over objects" if any(point.low is not None for point in points) else ""
-    _explain(figure, f"{describe(shown)}{bars}")
+    _explain(figure, f"{describe(shown)}{bars}{f'; without parameters, left out: {sizeless}' if sizeless else ''}")
     return save(figure, file_format)
 
 

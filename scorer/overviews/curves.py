@@ -87,8 +87,7 @@ def curve_points(records: Iterable[ScoreRecord], q_values: Mapping[Named, float]
 
     Final layers alone: other layers of models of different depth do not answer to each other. Of two sizes only
     neighbouring ones make a step: a pair is left out when a third size of its ladder lies between them. A crosskind
-    pair is a point where a family has two sizes at least against the same model. Models without parameters have no
-    place against size.
+    pair is a point where a family has two sizes at least against the same model.
     """
     known = q_values or {}
     final = [record for record in records if is_final(record.spec.pair)]
@@ -118,7 +117,7 @@ def _next_sizes(records: Iterable[ScoreRecord]) -> Iterator[_Sized]:
     for record in records:
         pair = record.spec.pair
         smaller, larger = sorted((pair.left, pair.right), key=_size)
-        if pair.kind == "intramodal" and larger.model.parameters > 0:
+        if pair.kind == "intramodal":
             ladder = (larger.dataset.digest, larger.modality.name, larger.model.family, larger.published)
             ladders.setdefault(ladder, []).append(_Sized(record, "intramodal", larger, smaller))
     for ladder_steps in ladders.values():

@@ -73,10 +73,10 @@ class Place(NamedTuple):
 def find_places(pairs: Iterable[tuple[str, PairKind, Side, Side]]) -> list[Place]:
     """The places of these pairs, each a dataset, a kind and two sides of final layers, on all ladders they stand on.
 
-    Kinds other than crossmodal and crosskind stand on none. Nor does a model without parameters, which has no size, or
-    a family against a model of its own: that size is wanting on its ladder, being crossmodal.
+    Kinds other than crossmodal and crosskind stand on none. Nor does a family against a model of its own: that size is
+    wanting on its ladder, being crossmodal.
     """
-    return [place for index, pair in enumerate(pairs) for place in _places(index, *pair) if place.parameters > 0]
+    return [place for index, pair in enumerate(pairs) for place in _places(index, *pair)]
 
 
 def with_a_step(places: Iterable[Place]) -> list[Place]:

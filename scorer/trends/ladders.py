@@ -37,8 +37,8 @@ class Ladder:
 def build_ladders(rungs: Iterable[Rung]) -> tuple[list[Ladder], list[LeftOut]]:
     """The ladders of these rungs by group and family, and those left out, with the reason.
 
-    Left out are families with one size, with two equally large ones, or with more than 64. Raises TooFewSizes
-    when no ladder is left.
+    Left out are families with one size, with two equally large ones, with one that has no parameters, or with more
+    than 64 sizes. Raises TooFewSizes when no ladder is left.
     """
     by_name: dict[tuple[str, str], list[Rung]] = {}
     for rung in rungs:
@@ -74,6 +74,8 @@ def _without_trend(members: Sequence[Rung]) -> str:
         return "one size only"
     if len(members) > _MOST_SIZES:
         return f"{len(members)} sizes, more than {_MOST_SIZES}"
+    if members[0].parameters == 0:
+        return f"{members[0].size} has no parameters, and so no place among sizes"
     for smaller, larger in zip(_decades(members), _decades(members)[1:], strict=False):
         if smaller == larger:
             return f"two models of {10**smaller:g} million parameters, of which neither is the larger"

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +282,30 @@ def save_vision_model(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return save
+
+
+@pytest.fixture
+def serve_hub(tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Start a hub on loopback that serves `served` under `tmp_path` by public ids, and give its URL."""
+    program = Path(__file__).resolve().parents[2] / ".." / "shared" / "hub" / "loopback-hub"
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def start() -> str:
+        if not program.is_file():
+            pytest.skip("../shared/hub/loopback-hub is not beside the checkout")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, str(program), str(tmp_path / "served"), str(port)]
+        servers.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        for _ in range(100):
+            with socket.socket() as caller:
+                if caller.connect_ex(("127.0.0.1", port)) == 0:
+                    return f"http://127.0.0.1:{port}"
+            time.sleep(0.1)
+        raise AssertionError("the hub did not start")
+
+    yield start
+    for server in servers:
+        server.terminate()
+        server.wait(10)

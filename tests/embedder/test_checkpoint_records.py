@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +20,6 @@ from embedder.adapters.records import NUMPY_NUMBERS, Record, read_records
 from shared.contracts import ModelRef
 from shared.errors import CheckpointUnavailable
 
-HUB = Path(__file__).resolve().parents[2] / ".." / "shared" / "hub" / "loopback-hub"
 NAMES = ("elsewhere.settings.Registry", "elsewhere.settings.Config")
 
 
@@ -142,14 +139,10 @@ except CheckpointUnavailable as error:
 """
 
 
-@pytest.mark.skipif(not HUB.is_file(), reason="../shared/hub/loopback-hub is not beside the checkout")
-def test_a_file_of_the_hub_is_fetched_at_its_commit_and_kept(tmp_path: Path) -> None:
+def test_a_file_of_the_hub_is_fetched_at_its_commit_and_kept(serve_hub: Callable[[], str], tmp_path: Path) -> None:
     place = tmp_path / "served" / "models" / "Smith42" / "astroPT_v2.0" / "astropt" / "015M"
     place.mkdir(parents=True)
     (place / "ckpt.pt").write_text("weights")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "SAMESKY_"))}
     clean |= {"PYTHONPATH": os.pathsep.join(sys.path), "HF_HOME": str(tmp_path / "home")}
 
@@ -157,17 +150,7 @@ def test_a_file_of_the_hub_is_fetched_at_its_commit_and_kept(tmp_path: Path) -> 
         command = [sys.executable, "-c", _FETCH]
         return subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True, check=True).stdout
 
-    server = subprocess.Popen([sys.executable, HUB, tmp_path / "served", str(port)], stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with socket.socket() as caller:
-                if caller.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        commit, found, refusal = json.loads(fetch(HF_ENDPOINT=f"http://127.0.0.1:{port}"))
-    finally:
-        server.terminate()
-        server.wait(10)
+    commit, found, refusal = json.loads(fetch(HF_ENDPOINT=serve_hub()))
     assert len(commit) == 40
     assert found == "weights"
     assert "lacks a file: " in refusal

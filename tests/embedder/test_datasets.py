@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,6 @@ from shared.errors import BadStudy, BadTable, CheckpointUnavailable, MissingColu
 from shared.requests import DatasetRequest
 from shared.settings import Settings
 
-HUB = Path(__file__).resolve().parents[2] / ".." / "shared" / "hub" / "loopback-hub"
 ROWS = 12
 HSC, JWST = ("hsc-g", "hsc-r", "hsc-i", "hsc-z", "hsc-y"), (
     "f090w", "f115w", "f150w", "f200w", "f277w", "f356w", "f444w",
@@ -245,26 +242,11 @@ print(json.dumps(said))
 
 
 @pytest.fixture
-def served(publish: Callable[[str, Path], Path], tmp_path: Path) -> Iterator[str]:
+def served(publish: Callable[[str, Path], Path], serve_hub: Callable[[], str], tmp_path: Path) -> str:
     """URL of a hub that serves every dataset under its public id."""
-    if not HUB.is_file():
-        pytest.skip("../shared/hub/loopback-hub is not beside the checkout")
     for name in ON_THE_HUB:
         publish(name, tmp_path / "served")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, HUB, str(tmp_path / "served"), str(port)], stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            with socket.socket() as caller:
-                if caller.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
+    return serve_hub()
 
 
 def test_every_dataset_is_read_under_its_public_id(served: str, tmp_path: Path) -> None:

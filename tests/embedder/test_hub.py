@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,9 +14,7 @@ from typing import Any
 
 import pytest
 
-HUB = Path(__file__).resolve().parents[2] / ".." / "shared" / "hub" / "loopback-hub"
 DATASET = "Smith42/jwst_hsc_crossmatched"
-needs_hub = pytest.mark.skipif(not HUB.is_file(), reason="../shared/hub/loopback-hub is not beside the checkout")
 
 TINY = tuple(json.loads(Path(__file__).with_name("tiny_vision.json").read_text()))
 # Resolve a dataset and models by their public ids, read the last rows, embed one: what one study does.
@@ -103,7 +99,8 @@ def served(
     image: Callable[..., Any],
     save_vision_model: Callable[..., Path],
     specformer_checkpoint: dict[str, Any],
-) -> Iterator[str]:
+    serve_hub: Callable[[], str],
+) -> str:
     """URL of a hub with twelve galaxies and tiny models, of every vision family and a Specformer, by public ids."""
     bands = ("f090w", "f277w", "f444w")
     folder = write_table(
@@ -115,28 +112,9 @@ def served(
     for name in TINY:
         save_vision_model(name, tmp_path / "served")
     save_specformer(tmp_path / "served" / "models" / "polymathic-ai" / "specformer", specformer_checkpoint)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, HUB, str(tmp_path / "served"), str(port)], stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
+    return serve_hub()
 
 
-def wait_for(port: int) -> None:
-    for _ in range(100):
-        with socket.socket() as caller:
-            if caller.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise AssertionError("the hub did not start")
-
-
-@needs_hub
 def test_public_ids_are_resolved_read_and_loaded(served: str, tmp_path: Path) -> None:
     home = str(tmp_path / "home")
     said = run(_STUDY, *TINY, HF_ENDPOINT=served, HF_HOME=home)

@@ -135,6 +135,19 @@ def test_a_calibration_plot_names_each_pair_with_its_calibrated_score(records: l
     assert "mocksky (simulated), crossmodal pairs" in told
 
 
+def test_a_calibration_plot_has_a_panel_for_each_kind_of_pair(
+    records: list[ScoreRecord], make_spec: Maker, make_record: Recorder
+) -> None:
+    image, spectrum = make_spec("hsc"), make_spec("desi", model="specformer-base", family="specformer")
+    shown = {"kind": "spectrum", "bands": (), "recipe": "spectrum-v1"}
+    spectrum = spectrum.model_copy(update={"modality": spectrum.modality.model_copy(update=shown)})
+    told = texts(calibration_figure([*records, make_record(image, spectrum, 0.1)], file_format="svg"))
+    panels = {text for text in told if text.endswith(" pairs")}
+    assert panels == {
+        f"mocksky (simulated), {kind} pairs" for kind in ("crossmodal", "crosskind", "intramodal", "other")
+    }
+
+
 def test_a_calibration_plot_of_many_pairs_names_none(make_spec: Maker, make_record: Recorder) -> None:
     sides = [make_spec("hsc", model=f"model-{place}", family=f"f{place}") for place in range(13)]
     records = [make_record(a, b, 0.02 + place / 1000) for place, (a, b) in enumerate(itertools.combinations(sides, 2))]

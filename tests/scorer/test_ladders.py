@@ -91,7 +91,7 @@ def test_a_pair_stands_where_one_family_has_two_sizes_against_one_embedding(
     for record in records:
         pair = record.spec.pair
         for varies, stays in ((pair.left, pair.right), (pair.right, pair.left)):
-            if varies.model.family != stays.model.family and varies.model.parameters:
+            if varies.model.family != stays.model.family:
                 ladder = (varies.modality.recipe, varies.modality.name, varies.model.family, stays.digest)
                 sizes.setdefault(ladder, set()).add(varies.model.parameters)
                 readings.append((ladder, record.spec.digest, varies.model.name, stays.model.name))
@@ -227,16 +227,6 @@ def test_one_size_on_either_side_is_no_trend(embed: Maker, make_record: Recorder
     records = record_pairs([embed(HSC, *IMAGES[0]), embed(DESI, *SPECTRA[0])], make_record, "crosskind")
     with pytest.raises(TooFewSizes, match=r"hsc against desi by specformer-base, vit: one size only"):
         measure_trend(rungs_of(records, "mknn")[0], metric="mknn")
-
-
-def test_models_without_parameters_have_no_size(make_record: Recorder, embed: Maker) -> None:
-    """One model of no parameters in two modalities is a crossmodal pair, and stands on no axis of sizes."""
-    sides = [embed(give(name), "numbers", "numbers", 0.0) for name in ("colours", "shapes")]
-    (record,) = record_pairs(sides, make_record, "crossmodal")
-    assert record.spec.pair.kind == "crossmodal"
-    assert (curve_points([record]), steps_of([record]), rungs_of([record], "mknn")) == ([], [], ([], 10))
-    with pytest.raises(ObjectMissing, match="no crossmodal score"):
-        scaling_figure([record])
 
 
 def texts(svg: bytes) -> set[str]:

@@ -81,3 +81,14 @@ def test_nothing_to_draw_is_said(make_spec: Maker, make_record: Recorder) -> Non
     pair = make_spec("hsc", model="a"), make_spec("hsc", model="b")
     with pytest.raises(ObjectMissing, match="no crossmodal score"):
         scaling_figure([make_record(*pair, 0.1)])
+
+
+def test_a_model_without_parameters_has_no_place_on_the_axis_and_is_named(
+    records: list[ScoreRecord], make_spec: Maker, make_record: Recorder
+) -> None:
+    plain = [make_spec(modality, model="numbers", family="numbers", parameters=0) for modality in ("hsc", "jwst")]
+    record = make_record(plain[0], plain[1], 0.1)
+    texts = _texts(scaling_figure([*records, record], file_format="svg"))
+    assert any(text.endswith("; without parameters, left out: numbers") for text in texts)
+    with pytest.raises(ObjectMissing, match="no crossmodal score with mknn of a model that has parameters"):
+        scaling_figure([record])

@@ -250,10 +250,12 @@ def test_a_family_without_a_trend_is_left_out_by_name() -> None:
     good = rungs_of([("g", [1, 2])])
     alone = Rung(group="g", family="alone", size="base", parameters=300, value=1)
     twins = [Rung(group="g", family="twins", size=size, parameters=7000, value=1) for size in ("old", "new")]
-    trend = measure_trend([*good, alone, *twins], metric="mknn")
+    plain = [Rung(group="g", family="plain", size=f"numbers-{count}", parameters=count, value=1) for count in (0, 7)]
+    trend = measure_trend([*good, alone, *twins, *plain], metric="mknn")
     assert trend.overall.ladders == 1
     assert [(each.family, each.why) for each in trend.left_out] == [
         ("alone", "one size only"),
+        ("plain", "numbers-0 has no parameters, and so no place among sizes"),
         ("twins", "two models of 7000 million parameters, of which neither is the larger"),
     ]
 

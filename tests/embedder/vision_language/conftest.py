@@ -141,3 +141,26 @@ def load(settings: Settings) -> Callable[..., HfVisionLanguageAdapter]:
 def folder(name: str, tmp_path: Path) -> Path:
     """Where it is saved."""
     return tmp_path / "hub" / "models" / find_model(name).checkpoint
+
+
+@pytest.fixture
+def save_clip(tmp_path: Path) -> Path:
+    """The checkpoint of a whole CLIP, under its public id."""
+    import transformers
+
+    small = {"num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(
+        text_config={**small, "hidden_size": 24, "vocab_size": 32, "projection_dim": 12},
+        vision_config={**small, "hidden_size": 16, "image_size": 28, "patch_size": 14, "projection_dim": 12},
+        projection_dim=12,
+    )
+    network = transformers.CLIPModel(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    made = tmp_path / "hub" / "models" / find_model("clip-base").checkpoint
+    network.save_pretrained(made)
+    square = {"height": 28, "width": 28}
+    transformers.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=square).save_pretrained(made)
+    return made

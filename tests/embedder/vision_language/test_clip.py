@@ -22,30 +22,7 @@ from shared.settings import Settings
 
 Floats = npt.NDArray[np.float32]
 Pictures = list[npt.NDArray[np.uint8]]
-BLOCKS, WIDTH, SHARED = 3, 16, 12
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The checkpoint of a whole CLIP, under its public id."""
-    import transformers
-
-    small = {"num_hidden_layers": BLOCKS, "num_attention_heads": 2, "intermediate_size": 32}
-    torch.manual_seed(0)
-    config = transformers.CLIPConfig(
-        text_config={**small, "hidden_size": 24, "vocab_size": 32, "projection_dim": SHARED},
-        vision_config={**small, "hidden_size": WIDTH, "image_size": 28, "patch_size": 14, "projection_dim": SHARED},
-        projection_dim=SHARED,
-    )
-    network = transformers.CLIPModel(config)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape))
-    made = tmp_path / "hub" / "models" / find_model("clip-base").checkpoint
-    network.save_pretrained(made)
-    square = {"height": 28, "width": 28}
-    transformers.CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=square).save_pretrained(made)
-    return made
+BLOCKS, WIDTH, SHARED = 3, 16, 12  # as it is saved
 
 
 def load(settings: Settings, **changes: Any) -> HfClipAdapter:
@@ -60,7 +37,7 @@ def encode(adapter: HfClipAdapter, inputs: Sequence[Any], layer: str = "final") 
     return vectors
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("save_clip")
 def test_a_vector_depends_on_its_object_alone(settings: Settings, pictures: Pictures) -> None:
     adapter = load(settings)
     inputs = [adapter.prepare(picture) for picture in pictures]
@@ -78,14 +55,14 @@ def test_a_vector_depends_on_its_object_alone(settings: Settings, pictures: Pict
 
 
 def test_layers_are_class_tokens_and_the_last_is_projected(
-    folder: Path, settings: Settings, pictures: Pictures
+    save_clip: Path, settings: Settings, pictures: Pictures
 ) -> None:
     import transformers
 
     adapter = load(settings)
     assert adapter.blocks == BLOCKS
     inputs = [adapter.prepare(picture) for picture in pictures]
-    whole = transformers.CLIPModel.from_pretrained(folder).eval()
+    whole = transformers.CLIPModel.from_pretrained(save_clip).eval()
     with torch.inference_mode():
         pixels = torch.from_numpy(np.stack(inputs))
         states = whole.vision_model(pixels, output_hidden_states=True).hidden_states
@@ -106,14 +83,14 @@ def test_layers_are_class_tokens_and_the_last_is_projected(
         encode(adapter, inputs, "block-03")
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("save_clip")
 def test_the_half_for_texts_is_not_kept(settings: Settings) -> None:
     names = {name for name, _ in load(settings)._network.named_parameters()}
     assert names
     assert not any("text" in name for name in names)
 
 
-@pytest.mark.usefixtures("folder")
+@pytest.mark.usefixtures("save_clip")
 def test_what_the_row_says_is_checked(settings: Settings) -> None:
     with pytest.raises(UnknownName, match="no pooling of CLIP 'mean'"):
         load(settings, pooling="mean")
@@ -121,33 +98,33 @@ def test_what_the_row_says_is_checked(settings: Settings) -> None:
         load(settings, options={"prompt": "<image>"})
 
 
-def lose_the_projection(folder: Path) -> None:
-    tensors = load_file(folder / "model.safetensors")
+def lose_the_projection(save_clip: Path) -> None:
+    tensors = load_file(save_clip / "model.safetensors")
     del tensors["visual_projection.weight"]
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(tensors, save_clip / "model.safetensors", metadata={"format": "pt"})
 
 
-def lose_a_block(folder: Path) -> None:
-    tensors = load_file(folder / "model.safetensors")
+def lose_a_block(save_clip: Path) -> None:
+    tensors = load_file(save_clip / "model.safetensors")
     kept = {key: tensor for key, tensor in tensors.items() if "vision_model.encoder.layers.1" not in key}
-    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(kept, save_clip / "model.safetensors", metadata={"format": "pt"})
 
 
-def misshape_the_projection(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
+def misshape_the_projection(save_clip: Path) -> None:
+    config = json.loads((save_clip / "config.json").read_text())
     config["vision_config"]["projection_dim"] = SHARED + 1
-    (folder / "config.json").write_text(json.dumps(config))
+    (save_clip / "config.json").write_text(json.dumps(config))
 
 
-def forget_the_processor(folder: Path) -> None:
-    (folder / "preprocessor_config.json").unlink()
+def forget_the_processor(save_clip: Path) -> None:
+    (save_clip / "preprocessor_config.json").unlink()
 
 
 @pytest.mark.parametrize("spoil", [lose_the_projection, lose_a_block, misshape_the_projection, forget_the_processor])
 def test_a_checkpoint_that_does_not_fit_is_refused(
-    spoil: Callable[[Path], None], folder: Path, settings: Settings
+    spoil: Callable[[Path], None], save_clip: Path, settings: Settings
 ) -> None:
-    spoil(folder)
+    spoil(save_clip)
     with pytest.raises(CheckpointUnavailable, match="openai/clip-vit-base-patch16"):
         load(settings)
 
