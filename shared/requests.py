@@ -27,6 +27,8 @@ def _check_hub_id(hub_id: str) -> str:
     return hub_id
 
 
+VECTOR_RECIPE = "vector-v1"
+"""By which a row of scores tells vectors that were published from those that were computed here."""
 _RECIPES: Mapping[Kind, Name] = MappingProxyType(
     {
         "image": "arcsinh-image-v1",
@@ -34,7 +36,7 @@ _RECIPES: Mapping[Kind, Name] = MappingProxyType(
         "light-curve": "light-curve-v1",
         "text": "sentence-v1",
         "numbers": "numbers-v1",
-        "vector": "vector-v1",
+        "vector": VECTOR_RECIPE,
         "label": "label-v1",
     }
 )
