@@ -136,7 +136,7 @@ def _explain(error: BaseException, kind: RepoKind, repo_id: str, revision: str) 
             return refusal
     for cause in causes:
         if isinstance(cause, httpx2.HTTPError | ConnectionError | TimeoutError):
-            remedy = "it is tried again; without a network, put the files under SAMESKY_HUB_DIR"
+            remedy = "workers try again, submit again; without a network, put the files under SAMESKY_HUB_DIR"
             return HubUnavailable(f"the hub did not answer for {what}: {cause}", "", remedy)
     return None
 

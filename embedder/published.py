@@ -118,7 +118,8 @@ def _nothing_known(dataset: str, columns: Iterable[str], unknown: Mapping[str, s
     return BadTable(
         f"no column of {dataset} is known to be of a model: of vectors it has {one_line(', '.join(vectors)):.400}",
         _COLUMNS,
-        f"{one_line(vectors[0]):.140}: {unknown[vectors[0]]}; say what it is under `embeddings`",
+        f"{one_line(vectors[0]):.140}: {unknown[vectors[0]]}; say what it is under `embeddings`, "
+        "or to `samesky import`: --column for one column, --modality for a modality that is not in the catalogue",
     )
 
 

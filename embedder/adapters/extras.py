@@ -20,5 +20,5 @@ def import_extra(module: str, extra: str, constraints: str = "") -> Any:
         raise CheckpointUnavailable(
             f"the package {module.partition('.')[0]}, which this model needs, cannot be imported: {one_line(error)}",
             f"what the extra {extra} installs",
-            f"pip install 'samesky[{extra}]'{pinned} where the embedder runs",
+            f"in this repository, pip install '.[{extra}]'{pinned} where the embedder runs",
         ) from error

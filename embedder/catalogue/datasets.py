@@ -1,8 +1,9 @@
 """The table of datasets: one row each. Imports the row types only.
 
-The framing of `arcsinh-match-v1` is that of the reference (arXiv 2509.19453): both surveys of a pair show the
-same few arcseconds around the galaxy. Its crop of HSC is rows and columns 68 to 92 of 160, widened on each side
+The framing of `arcsinh-match-v1` is that of the reference (arXiv 2509.19453): both surveys of a pair show nearly
+the same few arcseconds around the galaxy. Its crop of HSC is rows and columns 68 to 92 of 160, widened on each side
 by a tenth of that, in whole pixels: 28 pixels of 0.168 arcsec; of Legacy, 72 to 88, likewise: 18 of 0.262 arcsec.
+JWST is shown whole, as there: 96 pixels of 0.04 arcsec are 3.84 arcsec, four fifths of the side that HSC shows.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ X, XY = {"x": column(*GOOD)}, {"x": column(*GOOD), "y": column(*GOOD)}
 WORDS = vit(["a"], ["b"], ["c"], ["d"], kind=pa.list_(pa.string()))
 WHOLE = vit([1], [2], [3], [4], kind=pa.list_(pa.int32()))
 DOOR: list[tuple[str, Plain, Plain, type[SameSkyError], str]] = [
-    ("of no model", X, {}, BadTable, "known to be of a model: of vectors it has x"),
+    ("of no model", X, {}, BadTable, "or to `samesky import`: --column for one column, --modality for a"),
     ("of a model that is nearly one", NEAR, {}, BadTable, "near ones are vit_base_hsc"),
     ("of an image model shown spectra", SPECTRA, {}, BadTable, "takes image data, and desi is spectrum data"),
     ("without vectors", {"z": FLAT}, {}, BadTable, "no column of sky holds vectors"),

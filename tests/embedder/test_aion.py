@@ -94,7 +94,9 @@ def test_without_the_package_it_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "aion", None)
     with pytest.raises(CheckpointUnavailable, match="the package aion, which this model needs") as caught:
         load_adapter(pin(settings), settings)
-    assert caught.value.remedy == "pip install 'samesky[aion]' -c constraints-aion.txt where the embedder runs"
+    assert caught.value.remedy == (
+        "in this repository, pip install '.[aion]' -c constraints-aion.txt where the embedder runs"
+    )
 
 
 @pytest.mark.parametrize(

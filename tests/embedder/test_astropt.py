@@ -77,7 +77,9 @@ def test_without_the_package_it_says_how_to_install_it(
     monkeypatch.setitem(sys.modules, "astropt", None)
     with pytest.raises(CheckpointUnavailable, match=r"the package astropt, which this model needs") as caught:
         load_adapter(pin(settings), settings)
-    assert caught.value.remedy == "pip install 'samesky[astropt]' -c constraints-astropt.txt where the embedder runs"
+    assert caught.value.remedy == (
+        "in this repository, pip install '.[astropt]' -c constraints-astropt.txt where the embedder runs"
+    )
 
 
 def test_a_vector_is_the_object_s_own(adapter: Adapter, pictures: Pictures) -> None:

@@ -29,7 +29,7 @@ def test_a_model_says_which_extra_it_needs(name: str, settings: Settings, monkey
     with pytest.raises(CheckpointUnavailable) as caught:
         load_adapter(pin(name), settings)
     assert f"the package {module.partition('.')[0]}, which this model needs, cannot be imported" in caught.value.wrong
-    assert caught.value.remedy == f"pip install 'samesky[{extra}]' where the embedder runs"
+    assert caught.value.remedy == f"in this repository, pip install '.[{extra}]' where the embedder runs"
 
 
 def test_a_package_that_is_there_is_given() -> None:

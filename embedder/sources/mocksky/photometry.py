@@ -62,7 +62,7 @@ def data_folder() -> Path:
     """Where the package kcorrect keeps its data. Raises ModuleNotFoundError when it is not installed."""
     spec = importlib.util.find_spec("kcorrect")
     if spec is None or not spec.submodule_search_locations:
-        remedy = "mocksky needs the package kcorrect: pip install 'samesky[embedder]'"
+        remedy = "mocksky needs the package kcorrect: in this repository, pip install '.[embedder]'"
         raise ModuleNotFoundError(remedy, name="kcorrect")
     return Path(spec.submodule_search_locations[0]) / "data"
 
