@@ -22,7 +22,7 @@ from shared.names import Name
 
 GROUP = "samesky.extensions"
 # What the code of somebody else may raise when it is imported. Another error is a fault to be seen whole.
-_FAULTS = (ImportError, AttributeError, NameError, TypeError, ValueError, SameSkyError)
+_FAULTS = (ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError, SameSkyError)
 Row = TypeVar("Row", ModelRow, DatasetRow)
 T = TypeVar("T")
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]

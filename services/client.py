@@ -229,7 +229,7 @@ class Client:
         return self._json(self._get(f"/v1/scores/{quote(score, safe='')}"))
 
     def trend(self, study_id: str, metric: str | None = None, k: int | None = None) -> Trend:
-        """How a metric of a study's crossmodal pairs, of final layers, changes with model size.
+        """How a metric of a study's crossmodal and crosskind pairs, of final layers, changes with model size.
 
         metric, k: the study's first, unless given. Raises ObjectMissing while there is no such score, TooFewSizes when
         no family has two sizes.

@@ -74,6 +74,10 @@ def _specs_of(study: Study, dataset: str | None) -> list[EmbeddingSpec]:
     chosen = [spec for spec in specs if dataset in (None, spec.dataset.name)]
     names = sorted({spec.dataset.name for spec in specs})
     if len({spec.dataset.digest for spec in chosen}) != 1:
+        if len({spec.dataset.name for spec in chosen}) == 1:  # at two limits, or revisions
+            raise BadInput(
+                f"the study reads {chosen[0].dataset.name} in several ways", "one", "export from studies of their own"
+            )
         raise BadInput(
             f"the study has {dataset or 'several datasets'}: {', '.join(names)}"
             if chosen

@@ -15,12 +15,14 @@ from typing import NamedTuple, TypeVar
 
 from pydantic import Field
 
-from scorer.trends.rungs import name_group
+from scorer.overviews.ladders import Side
+from scorer.trends.rungs import KINDS, PairValue, name_simulated, place_rungs
 from services.field_errors import InvalidFields, validate
 from services.text_file import read_text
 from shared.contract import Contract
 from shared.contracts import PairKind
 from shared.errors import BadTable, MissingColumn, UnknownName, one_line
+from shared.requests import VECTOR_RECIPE
 from shared.trends import Label, Parameters, Rung, Score
 
 _MOST_KIB = 8 * 1024
@@ -39,27 +41,48 @@ class _Published(Contract):
 
 
 class _Scored(Contract):
-    """A line of the api's score table, as far as it is needed. left_model: the size's name, which may be wanting."""
+    """A line of the api's score table, as far as it is needed.
+
+    left_model: the size's name, which may be wanting. A crosskind pair needs all names of models and families.
+    """
 
     dataset: Label
     simulated: bool = False
     kind: PairKind
     left_modality: Label
     right_modality: Label
-    left_model: Label = ""
+    left_model: Label | None = None
+    right_model: Label | None = None
     left_family: Label
+    right_family: Label | None = None
     left_parameters: float = Field(ge=0, le=1e9)
     right_parameters: float = Field(ge=0, le=1e9)
     left_layer: Label = "final"
     right_layer: Label = "final"
+    left_recipe: Label | None = None
+    right_recipe: Label | None = None
     metric: Label
     k: int | None = Field(ge=1)
     value: Score
 
     @property
     def stands_on_a_ladder(self) -> bool:
-        """Whether it is of two modalities, and of final layers."""
-        return self.kind == "crossmodal" and self.left_layer == self.right_layer == "final"
+        """Whether it is of a kind that does, and of final layers."""
+        return self.kind in KINDS and self.left_layer == self.right_layer == "final"
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it says which model varies and which stays the same: of a crossmodal pair they are one."""
+        return self.kind == "crossmodal" or None not in (self.left_model, self.right_model, self.right_family)
+
+    @property
+    def pair(self) -> PairValue:
+        """What it says, as a study's record says it."""
+        recipes = (self.left_recipe == VECTOR_RECIPE, self.right_recipe == VECTOR_RECIPE)
+        left = Side(self.left_modality, self.left_family, self.left_model or "", self.left_parameters, recipes[0])
+        others = (self.right_family or self.left_family, self.right_model or "", self.right_parameters, recipes[1])
+        dataset = name_simulated(self.dataset, simulated=self.simulated)
+        return PairValue(dataset, self.kind, left, Side(self.right_modality, *others), self.value)
 
 
 class _Record(NamedTuple):
@@ -70,9 +93,9 @@ class _Record(NamedTuple):
 
 
 def read_trend_table(path: str | os.PathLike[str], metric: str, k: int | None = None) -> tuple[list[Rung], int | None]:
-    """The rungs of a table's crossmodal values of a metric, and the number of neighbours counted in them.
+    """The rungs of a table's values of a metric, and the number of neighbours counted in them.
 
-    Of a score table, rows of other layers than the final ones are left out, as `rungs_of` leaves them out of a study.
+    Of a score table, kinds of pair and layers are those that `rungs_of` takes of a study.
     k: may be None where the table has one k only. Per cent become shares. Raises BadTable, naming line and column;
     MissingColumn; UnknownName for a metric that the table does not have.
     """
@@ -115,21 +138,20 @@ def _scored(
     if k is None and len(ks) > 1:
         raise BadTable(f"{name} has {metric} at {_ks(ks)}", "one k", "choose it with --k")
     if not ks or k not in {None, *ks}:
-        asked = f"crossmodal {metric}{f' at k = {k}' if k else ''}"
-        raise BadTable(f"{name} has no {asked}", _ks(ks) if ks else "rows of kind crossmodal, and of final layers")
-    found = [(number, _rung(line)) for number, line in chosen if k in (None, line.k)]
+        kinds = " or ".join(KINDS)
+        asked = f"{kinds} {metric}{f' at k = {k}' if k else ''}"
+        raise BadTable(f"{name} has no {asked}", _ks(ks) if ks else f"rows of kind {kinds}, and of final layers")
+    at_k = [(number, line) for number, line in chosen if k in (None, line.k)]
+    for number, line in at_k:
+        if not line.is_told:
+            raise BadTable(
+                f"{name}:{number}: a crosskind pair, of which it is not said which models it is of",
+                "left_model, right_model and right_family",
+                "keep these columns of `samesky scores --format csv`",
+            )
+    placed = place_rungs([line.pair for _, line in at_k])
+    found = [(at_k[index][0], rung) for index, rung in placed]
     return _each_once(name, found), k if k is not None else ks.pop()
-
-
-def _rung(line: _Scored) -> Rung:
-    parameters = max(line.left_parameters, line.right_parameters)
-    return Rung(
-        group=name_group(line.dataset, line.left_modality, line.right_modality, simulated=line.simulated),
-        family=line.left_family,
-        size=line.left_model or f"{parameters:g}",
-        parameters=parameters,
-        value=line.value,
-    )
 
 
 def _each_once(name: str, found: Sequence[tuple[int, Rung]]) -> list[Rung]:

@@ -94,6 +94,11 @@ class EmbeddingSpec(Nested):
         """How objects are shown to the model."""
         return self.model.recipe or self.modality.recipe
 
+    @property
+    def published(self) -> bool:
+        """Whether somebody published its vectors: then they are of no ladder, and no model, that is computed here."""
+        return self.modality.kind == "vector"
+
     def parts(self) -> int:
         """Number of parts the job is cut into."""
         return -(-self.dataset.rows // self.model.part_rows)
@@ -108,7 +113,7 @@ class EmbeddingSpec(Nested):
         """A short name for people: `mocksky/hsc/efficientnet-lite0`."""
         tail = "" if self.layer == "final" else f"/{self.layer}"
         computed = "" if self.dtype == "float32" else f" in {self.dtype}"
-        told = " as published" if self.modality.kind == "vector" else ""
+        told = " as published" if self.published else ""
         return f"{self.dataset.name}/{self.modality.name}/{self.model.name}{tail}{computed}{told}"
 
 
@@ -148,7 +153,7 @@ class PairSpec(Contract):
             return "probe"
         left, right = self.left.modality, self.right.modality
         same_modality = left.name == right.name
-        alike = (left.kind == "vector") == (right.kind == "vector")
+        alike = self.left.published == self.right.published
         if self.left.model.name == self.right.model.name and alike and not same_modality:
             return "crossmodal"
         if left.seen != right.seen:

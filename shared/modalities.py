@@ -14,6 +14,8 @@ GIVEN: frozenset[Kind] = frozenset({"numbers", "vector", "label"})
 """Kinds that are given as they stand: no network computes anything of them."""
 OF_COLUMNS: frozenset[Kind] = frozenset({"text", "numbers"})
 """Kinds that are made of several plain columns."""
+MOST_NUMBERS = 100_000
+"""Of one published vector: what is longer is no embedding."""
 _WITHOUT_SKY: frozenset[Kind] = GIVEN | OF_COLUMNS
 
 
@@ -65,7 +67,7 @@ class Modality(Contract):
     unit: Printable = Field(default="", max_length=64)
     classes: tuple[Printable, ...] = Field(default=(), max_length=100)
     missing: tuple[float | str, ...] = Field(default=(), max_length=10)
-    dimension: int | None = Field(default=None, ge=1, le=100_000)
+    dimension: int | None = Field(default=None, ge=1, le=MOST_NUMBERS)
     made_of: Kind | None = None
     cadence_days: float | None = Field(default=None, gt=0)
 

@@ -141,7 +141,7 @@ def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPol
 
 def _how(spec: EmbeddingSpec) -> str:
     """How its vectors come: what was computed and what was published make no ladder, and no model of two modalities."""
-    return "published" if spec.modality.kind == "vector" else "computed"
+    return "published" if spec.published else "computed"
 
 
 def _of_two_kinds(embeddings: Sequence[EmbeddingSpec], among: Sequence[int]) -> set[tuple[int, int]]:

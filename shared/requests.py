@@ -27,6 +27,8 @@ def _check_hub_id(hub_id: str) -> str:
     return hub_id
 
 
+VECTOR_RECIPE = "vector-v1"
+"""By which a row of scores tells vectors that were published from those that were computed here."""
 _RECIPES: Mapping[Kind, Name] = MappingProxyType(
     {
         "image": "arcsinh-image-v1",
@@ -34,7 +36,7 @@ _RECIPES: Mapping[Kind, Name] = MappingProxyType(
         "light-curve": "light-curve-v1",
         "text": "sentence-v1",
         "numbers": "numbers-v1",
-        "vector": "vector-v1",
+        "vector": VECTOR_RECIPE,
         "label": "label-v1",
     }
 )
@@ -180,6 +182,12 @@ class StudyRequest(Contract):
         if isinstance(datasets, list | tuple):
             return [{"name": entry} if isinstance(entry, str) else entry for entry in datasets]
         return datasets
+
+    @model_validator(mode="after")
+    def _something_computes(self) -> Self:
+        if not self.models and (self.dtype != "float32" or self.layers != ("final",)):
+            raise ValueError("`dtype` and `layers` are for models that compute: published vectors are as they are")
+        return self
 
     @model_validator(mode="after")
     def _labels_are_used(self) -> Self:

@@ -17,9 +17,10 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 from transformers.utils import logging
 
+from embedder.adapters.records import DAMAGED
 from embedder.hub import translate_hub_errors
 from shared.contracts import ModelRef
-from shared.errors import CheckpointUnavailable
+from shared.errors import CheckpointUnavailable, one_line
 
 # What a checkpoint may lack: the pooling head, which none of our vectors is taken from.
 _NOT_NEEDED = "pooler."
@@ -78,7 +79,10 @@ def _read_network(network: Any, where: str, revision: str, dtype: torch.dtype) -
     except OSError as error:
         if "safetensors" not in str(error):  # what the library says when there are none (transformers 5.23)
             raise
-        loaded, report = read(safetensors=False)
+        try:
+            loaded, report = read(safetensors=False)
+        except DAMAGED as damage:
+            raise OSError(f"pytorch_model.bin: {one_line(damage)}") from damage
     return loaded, report
 
 

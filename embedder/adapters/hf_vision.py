@@ -1,7 +1,7 @@
 """Vision models of the transformers library: ViT, DINOv2, DINOv3, ConvNeXt V2, I-JEPA, V-JEPA 2, MAE, Hiera.
 
-What differs between them is the pooling and the options of their rows. Weights are read from safetensors only, and no
-code that comes with a checkpoint is run.
+What differs between them is the pooling and the options of their rows. Checkpoints are read as
+`embedder.adapters.checkpoints` says, and no code that comes with one is run.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ DAMAGED = (
     UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError,
     AssertionError, struct.error,
 )  # fmt: skip
-"""What `torch.load(weights_only=True)` raises of a file that is damaged, or asks for code (torch 2.13)."""
+"""What `torch.load(weights_only=True)` raises of a file that asks for code, or is damaged, a program that goes wrong
+anywhere (torch 2.13)."""
 # A number of numpy, such as the loss so far: nothing that is needed.
 NUMPY_NUMBERS = (
     "numpy.dtype",

@@ -20,8 +20,6 @@ from embedder.adapters.specformer_network import Sizes, Specformer
 from shared.errors import CheckpointUnavailable, UnknownName, one_line
 
 _LIGHTNING_DICT = (dict, "lightning.fabric.utilities.data.AttributeDict")
-# What torch.load raises of files whose bytes were changed at random (torch 2.13): a damaged pickle is a program that
-# goes wrong anywhere.
 _OF_TRAINING = frozenset({"mask_num_chunks", "mask_chunk_width", "dropout", "norm_first"})
 """Hyper-parameters that change no vector. `norm_first` too: the published code takes the word, false unless told, and
 never looks at it; its norms come first."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.errors import BadInput
+from shared.errors import BadInput, one_line
 
 
 @contextmanager
@@ -26,10 +26,12 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield aside
         aside.chmod(0o755)  # as mkdir would have made it; mkdtemp keeps it to oneself
-        try:
-            aside.replace(target)
-        except OSError as error:  # another has written there meanwhile
-            raise BadInput(f"{target} cannot be written: {error.strerror}", "a folder that is not there") from error
+        aside.replace(target)
+    except OSError as error:  # a full disk, or another has written there meanwhile
+        reason = one_line(error.strerror or error)
+        raise BadInput(
+            f"{target} cannot be written: {reason}", "a folder that is not there, and room for it"
+        ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -235,7 +235,10 @@ def open_side(request: SideRequest, tell: Tell = lambda done: None) -> Side:
 def _name(request: SideRequest) -> str:
     if request.name is not None:
         return check_name(request.name)
-    stem = request.path.resolve().name.split(".")[0].lower()
+    try:
+        stem = request.path.resolve().name.split(".")[0].lower()
+    except RuntimeError as error:  # a loop of links
+        raise BadInput(f"{str(request.path)!r:.300} cannot be read: {error}", "a table, or a folder") from error
     name = re.sub(r"[^a-z0-9_+-]+", "-", stem).strip("-_+")[:32]
     if not name:
         raise BadInput(f"{str(request.path)!r:.200} gives no name", "a-z, 0-9", "give --left-name or --right-name")

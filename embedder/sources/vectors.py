@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from embedder.samples import Vector
 from shared.errors import BadTable, NotFinite, ZeroVector
-from shared.modalities import Modality
+from shared.modalities import MOST_NUMBERS, Modality
 
 
 def holds_vectors(kind: pa.DataType) -> bool:
@@ -30,8 +30,13 @@ def check_vector_column(field: pa.Field) -> None:
 
 
 def measure_vector(column: pa.Array, row: int, name: str) -> int:
-    """How many numbers the vector in element `row` has, at least one. Raises BadTable; the caller says where."""
-    return len(_numbers(column, row, name))
+    """How many numbers the vector in element `row` has: 1 to MOST_NUMBERS. Raises BadTable; the caller says where."""
+    length = len(_numbers(column, row, name))
+    if length > MOST_NUMBERS:
+        raise BadTable(
+            f"column {name} has a vector of {length:,} numbers", f"at most {MOST_NUMBERS:,}", "leave the column out"
+        )
+    return length
 
 
 def read_vector(column: pa.Array, row: int, modality: Modality) -> Vector:

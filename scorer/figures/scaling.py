@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -27,12 +28,15 @@ from scorer.figures.style import (
     warn_of_simulation,
 )
 from scorer.overviews.curves import CurveKind, CurvePoint, curve_points
+from scorer.overviews.ladders import name_group
 from scorer.overviews.ordering import dataset_names
 from shared.outcomes import ScoreRecord
 
 Panels = Mapping[str, list[CurvePoint]]
+MOST_PANELS = 24
 _PANEL_INCHES = (3.6, 3.3)
 _PANELS_ABREAST = 3
+_WANTING: Mapping[CurveKind, str] = {"crosskind": ", of two sizes of a family against the same model,"}
 _CHANCE, _NULL = "chance", "null, up to its threshold"
 _ENTRIES_ABREAST = 5
 
@@ -49,9 +53,10 @@ def scaling_figure(
 
     One panel per dataset and pair of modalities; one line per model family, with its intervals; chance dashed, and a
     band up to the largest threshold of each size, within which a value is one that unrelated embeddings reach too.
-    An intramodal pair, of two neighbouring sizes, stands at the larger. Final layers alone. A model without parameters
-    has no place on the axis, and is named as left out. k: None takes the first there is. Simulated datasets are said to
-    be so. Raises ObjectMissing when there is nothing to draw.
+    An intramodal pair, of two neighbouring sizes, stands at the larger. Of crosskind pairs there is a panel for each
+    model that the sizes of a family are held against. Final layers alone. A model without parameters has no place on
+    the axis, and is named as left out. k: None takes the first there is. Of more than 24 panels the first are drawn,
+    and the title says so. Simulated datasets are said to be so. Raises ObjectMissing when there is nothing to draw.
     """
     shown = choose((record for record in records if record.spec.pair.kind == kind), metric, k)
     points = curve_points(record for record, _ in shown)
@@ -59,16 +64,18 @@ def scaling_figure(
     sizeless = ", ".join(sorted({point.model for point in points if not point.parameters}))
     points = [point for point in points if point.parameters]
     if not points:
-        of_size = " of a model that has parameters" if sizeless else ""
-        raise nothing(f"{kind} score with {metric}{of_size}")
+        wanting = " of a model that has parameters" if sizeless else _WANTING.get(kind, "")
+        raise nothing(f"{kind} score with {metric}{wanting}")
     drawn = {point.score for point in points}
     shown = [each for each in shown if each[0].spec.digest in drawn]
     warning = warn_of_simulation(record for record, _ in shown)
     names = dataset_names(record.spec.pair.left.dataset for record, _ in shown)
-    panels = _panels(points, names, say_simulated="partly" in warning)
-    figure = _draw(panels, _styles({point.family for point in points}))
+    every = _panels(points, names, say_simulated="partly" in warning)
+    panels = dict(itertools.islice(every.items(), MOST_PANELS))
+    part = "" if len(panels) == len(every) else f", {len(panels)} of {len(every)} panels"
+    figure = _draw(panels, _styles({point.family for members in panels.values() for point in members}))
     _label(figure, points)
-    title(figure, f"{name_metric(metric)} of {kind} pairs against model size{warning}")
+    title(figure, f"{name_metric(metric)} of {kind} pairs against model size{part}{warning}")
     figure.supylabel(name_metric(metric), fontsize=10)
     confidence = span({100 * point.confidence for point in points})
     bars = f", bars: {confidence} % interval over objects" if any(point.low is not None for point in points) else ""
@@ -81,8 +88,8 @@ def _panels(points: Iterable[CurvePoint], names: Mapping[str, str], *, say_simul
     for point in points:
         dataset = names[point.dataset_digest]
         dataset = dataset if say_simulated else dataset.removesuffix(" (simulated)")
-        modalities = " | ".join(dict.fromkeys((point.left_modality, point.right_modality)))
-        panels.setdefault(f"{dataset}: {modalities}", []).append(point)
+        name = name_group(dataset, point).replace(" against ", "\nagainst ")  # too long for one line
+        panels.setdefault(name, []).append(point)
     return dict(sorted(panels.items()))
 
 

@@ -17,7 +17,11 @@ from shared.errors import UnknownName
 if TYPE_CHECKING:
     from scorer.figures import Format
 
-_KINDS: dict[str, CurveKind] = {"scaling": "crossmodal", "scaling-intramodal": "intramodal"}
+_KINDS: dict[str, CurveKind] = {
+    "scaling": "crossmodal",
+    "scaling-intramodal": "intramodal",
+    "scaling-crosskind": "crosskind",
+}
 _FIGURES = (*_KINDS, "matrix", "layers", "calibration")
 _OF_A_STATISTIC = ("matrix", "layers")
 _MEDIA = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
@@ -59,8 +63,8 @@ ENDPOINTS = (
         "GET",
         "/v1/studies/<study>/figures/<name>.<any(svg, png, pdf):form>",
         draw_figure,
-        "A figure of its scores: `scaling` over two modalities, `scaling-intramodal` over two sizes, `matrix`, "
-        "`layers`, `calibration`",
+        "A figure of its scores: `scaling` over two modalities, `scaling-intramodal` over two sizes, "
+        "`scaling-crosskind` against a model of another kind, `matrix`, `layers`, `calibration`",
         query=StatisticQuery,
         media=tuple(_MEDIA.values()),
         errors=(404,),

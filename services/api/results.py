@@ -23,7 +23,7 @@ class TrendQuery(BaseModel):
 
 
 def get_trend(studies: Studies, study: str, query: TrendQuery) -> Response:
-    """How a metric of a study's crossmodal pairs, of final layers, changes with model size, as far as they are scored.
+    """How a metric of a study's crossmodal and crosskind pairs changes with model size, as far as they are scored.
 
     Raises UnknownName and RefusedQuery for the metric, ObjectMissing while there is no such score, TooFewSizes.
     """

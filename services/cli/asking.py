@@ -47,6 +47,8 @@ def submit(
     options = _study_of(
         dataset or (), limit, models=model, layers=layer, dtype=dtype, pairs=pairs, scoring=k and {"k": k}, title=title
     )
+    if study is not None and limit is not None:
+        raise BadStudy("--limit beside a study file", "`limit` in the file", "write it there, for each dataset")
     if (study is None) == (not options):
         raise BadStudy("give a study file, or --dataset and --model", "one of the two")
     with Client(context.obj) as client:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from services.cli.asking import StudyArgument
 from services.cli.output import TableFormat
-from services.cli.overview_tables import heat_table, shorten_after
+from services.cli.overview_tables import heat_table, name_compared, shorten_after
 from services.cli.overviews import FormatOption, KOption, MetricOption, OutputOption, apart, given, show_overview
 from services.cli.tables import Row, add_row, format_p, name_dataset, number, plain_table
 from services.client import Client
@@ -90,11 +90,11 @@ def links(
 
 
 def _difference_tables(rows: Sequence[Row]) -> Iterator[Table]:
-    """A table for each dataset and pair of modalities: larger less smaller."""
+    """A table for each dataset, pair of modalities, and model that sizes are held against: larger less smaller."""
 
     def heading(row: Row) -> str:
         k = f", k = {row['k']}" if row["k"] else ""
-        return f"{name_dataset(row)}: {row['left_modality']}|{row['right_modality']}, {row['metric']}{k}"
+        return f"{name_compared(row)}, {row['metric']}{k}"
 
     for title, group in itertools.groupby(rows, key=heading):
         members = list(group)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from scorer.overviews.ladders import LadderName, name_sides, tell_published
 from services.cli.tables import (
     Row,
     add_row,
@@ -87,7 +88,10 @@ def heat_table(one: Mapping[str, Any]) -> Table:
 
 
 def curve_tables(rows: Sequence[Row]) -> Iterator[Table]:
-    """Scaling curves: a table for each dataset, kind, pair of modalities, metric and k; small to large."""
+    """Scaling curves: a table for each dataset, kind, pair of modalities, metric and k; small to large.
+
+    Of crosskind pairs, one for each model that stays the same.
+    """
     for heading, group in itertools.groupby(sorted(rows, key=_panel), key=_curve_heading):
         members = list(group)
         table = plain_table(heading)
@@ -112,13 +116,22 @@ def curve_tables(rows: Sequence[Row]) -> Iterator[Table]:
 
 def _panel(row: Row) -> tuple[Any, ...]:
     modalities = (row["left_modality"], row["right_modality"])
-    what = (row["dataset"], row["dataset_digest"], row["kind"], *modalities, row["metric"], row["k"] or 0)
+    how = (row["against"] or "", row["left_published"], row["right_published"])
+    what = (row["dataset"], row["dataset_digest"], row["kind"], *modalities, *how, row["metric"], row["k"] or 0)
     return (*what, row["family"], row["parameters"], row["model"])
 
 
 def _curve_heading(row: Row) -> str:
-    modalities = "|".join(dict.fromkeys((row["left_modality"], row["right_modality"])))
-    return f"{name_dataset(row)}: {row['kind']} {modalities}, {_measure(row)}"
+    return name_compared(row, f"{row['kind']} ") + f", {_measure(row)}"
+
+
+def name_compared(row: Row, kind: str = "") -> str:
+    """The dataset and what is compared in it, as `desi_hsc: hsc against desi by specformer-base`.
+
+    kind: what is said before the modalities.
+    """
+    of = LadderName(**{name: row[name] for name in LadderName._fields})
+    return f"{tell_published(name_dataset(row), of)}: {kind}{name_sides(of, between='|')}"
 
 
 def probe_tables(rows: Sequence[Row]) -> Iterator[Table]:

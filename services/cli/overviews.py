@@ -72,7 +72,7 @@ def curves(
         chosen=chosen,
         form=form,
         output=output,
-        lay_out=lambda found, _: apart(curve_tables(found), "no crossmodal or intramodal score yet"),
+        lay_out=lambda found, _: apart(curve_tables(found), "no score that stands against model size yet"),
     )
 
 

@@ -67,7 +67,7 @@ def import_(
     """Take vectors that somebody published, a column for each model, as embeddings, and score them."""
     if (file is None) == (hub is None):
         raise BadStudy("give a file or folder, or --hub", "one of the two")
-    place = {"hub": hub} if file is None else {"folder": os.path.abspath(file.expanduser())}  # noqa: PTH100  # links stay
+    place = {"hub": hub} if file is None else {"folder": _place(file)}
     given = {"name": dataset, **place, "revision": revision, "split": split, "id_column": id_column, "limit": limit}
     asked = {name: value for name, value in given.items() if value is not None}
     told, console = _read_columns(column or ()), Console()
@@ -86,6 +86,11 @@ def import_(
             show(console, f"follow it with: samesky status {progress.id} --watch")
 
 
+def _place(file: Path) -> str:
+    """The absolute path of what is to be imported. Links stay as they are: the api follows them, where it is."""
+    return os.path.abspath(os.path.expanduser(file))  # noqa: PTH100, PTH111  # no error for a home that nobody has
+
+
 def _read_columns(told: Sequence[str]) -> dict[str, dict[str, str]]:
     """What columns are said to be, `COLUMN=MODEL:MODALITY`, with `:LAYER` where it is not the final one."""
     columns = {}
@@ -94,6 +99,8 @@ def _read_columns(told: Sequence[str]) -> dict[str, dict[str, str]]:
         parts = meaning.split(":")
         if not (name and equals and len(parts) in (2, 3) and all(parts)):
             raise BadInput(f"--column {text!r:.100}", "COLUMN=MODEL:MODALITY")
+        if name in columns:
+            raise BadInput(f"--column {text!r:.100} tells of a column that was told of before", "each column once")
         columns[name] = dict(zip(("model", "modality", "layer"), parts, strict=False))
     return columns
 
@@ -140,9 +147,11 @@ def export(
     """Write a study's embeddings as one table, a column for each model, as the field publishes them."""
     from services.exporting import export_table
 
-    folder = output.resolve().parent
-    if not folder.is_dir():
+    folder = output.absolute().parent
+    if not os.path.isdir(folder):  # noqa: PTH112  # no error for what cannot be a folder
         raise BadInput(f"{output} cannot be written: there is no folder {folder}", "a folder that is there")
+    if not output.name:
+        raise BadInput(f"{output} cannot be written: it is a folder", "the name of a file")
     with open_archive(context, study, vectors=True, beside=folder) as opened:
         index = read_index(opened)
         if not index.vectors:

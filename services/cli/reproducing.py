@@ -53,6 +53,8 @@ def archive(
 
 def fetch(client: Client, study_id: str, target: Path, *, vectors: bool = False) -> None:
     """Write the archive of a study to `target`, whole or not at all. Raises BadInput where it cannot be written."""
+    if not target.name:
+        raise BadInput(f"{target} cannot be written: it is a folder", "the name of a file")
     aside = target.with_name(f".{target.name}.part")
     try:
         with aside.open("wb") as file:
@@ -163,7 +165,12 @@ def open_archive(
         return
     if not re.fullmatch(r"[0-9a-f]{32}", study):
         raise BadInput(f"{study!r:.100} is neither a file nor the id of a study", "FILE.zip, or 32 hexadecimal digits")
-    with tempfile.TemporaryDirectory(prefix="samesky-archive-", dir=beside) as folder:
+    try:
+        room = tempfile.TemporaryDirectory(prefix="samesky-archive-", dir=beside)
+    except OSError as error:
+        where = beside or tempfile.gettempdir()
+        raise BadInput(f"{where} cannot be written: {error.strerror}", "a folder with room for an archive") from error
+    with room as folder:
         target = Path(folder) / "study.zip"
         with Client(context.obj) as client:
             fetch(client, study, target, vectors=vectors)

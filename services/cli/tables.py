@@ -15,6 +15,7 @@ from rich.text import Text
 
 from shared.outcomes import Transition
 from shared.progress import JobProgress, PairProgress, StudyProgress
+from shared.requests import VECTOR_RECIPE
 from shared.states import State
 
 _COLOURS = {
@@ -26,7 +27,7 @@ _COLOURS = {
 }
 _NARROW, _ROOM_FOR_NAMES = 15, 32  # of a name; of modalities, models and n beside the other numbers
 _LABEL = "label"  # the model that gives labels
-_LABEL_RECIPE, _VECTOR_RECIPE = "label-v1", "vector-v1"
+_LABEL_RECIPE = "label-v1"
 _ROOM_FOR_Q = 92
 _SCORE_ORDER = (
     "dataset",
@@ -83,7 +84,7 @@ def _heading(row: Row) -> str:
 def _told(row: Row) -> str:
     """Whether vectors were published, both sides' or one's; a label is no vector."""
     recipes = {row["left_recipe"], row["right_recipe"]} - {_LABEL_RECIPE}
-    if _VECTOR_RECIPE not in recipes:
+    if VECTOR_RECIPE not in recipes:
         return ""
     return " as published" if len(recipes) == 1 else " as published, against computed here"
 

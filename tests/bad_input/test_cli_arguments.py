@@ -28,6 +28,7 @@ COMMANDS: list[tuple[str, list[str], str]] = [
     ("an option before any command", ["--colour", "models"], "No such option"),
     ("nothing to submit", ["submit"], "give a study file, or --dataset and --model"),
     ("a file and options", ["submit", "bad.yaml", "--dataset", "mocksky"], "one of the two"),
+    ("a file and a limit", ["submit", "bad.yaml", "--limit", "7"], "--limit beside a study file"),
     ("a file that is not there", ["submit", "none.yaml"], "none.yaml cannot be read: No such file"),
     ("a folder for a file", ["submit", "."], "Is a directory"),
     ("a bad file", ["submit", "bad.yaml"], "bad.yaml:2: modls: there is no such field"),
@@ -72,6 +73,12 @@ COMMANDS: list[tuple[str, list[str], str]] = [
     ("surveys that are not there", ["crossmatch", "a", "b", "-o", "x", "--radius", "1deg"], "there is no 'a'"),
     ("a survey of a name too long", ["crossmatch", "a" * 300, "b", "-o", "x", "--radius", "1deg"], "cannot be read"),
     ("an output that is there", ["crossmatch", "a", "b", "-o", ".", "--radius", "1deg"], "is there already"),
+    ("surveys in a loop", ["crossmatch", "loop", "b", "-o", "x", "--radius", "1deg"], "'loop' cannot be read"),
+    ("a column told twice", ["import", "a", "--dataset", "a", *["--column", "v=m:hsc"] * 2], "was told of before"),
+    ("an archive without a name", ["archive", "0" * 32, "-o", "."], "the name of a file"),
+    ("a table without a name", ["export", "0" * 32, "-o", "."], "the name of a file"),
+    ("a table beyond a loop", ["export", "a.zip", "-o", "loop/x"], "there is no folder"),
+    ("a table where none may be", ["export", "0" * 32, "-o", "/proc/x"], "/proc cannot be written"),
     ("too few galaxies", ["demo", "--galaxies", "3"], "'--galaxies': Input should be greater"),
     ("galaxies in words", ["demo", "--galaxies", "many"], "'--galaxies': Input should be a valid integer"),
     ("fewer embedders than none", ["up", "--embedders", "-1"], "'--embedders': Input"),
@@ -85,6 +92,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder of the command."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.yaml").write_text(BAD_YAML)
+    (tmp_path / "loop").symlink_to("loop")
     return tmp_path
 
 

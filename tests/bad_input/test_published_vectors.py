@@ -104,6 +104,13 @@ DOOR: list[tuple[str, Plain, Plain, type[SameSkyError], str]] = [
     ("of bytes", {"vit_base_hsc": pa.array([b"\x80\x04K\x01."] * 4)}, {}, BadTable, "is a binary"),
     ("that is null at once", vit(None, *GOOD[1:]), {}, BadTable, f"{FILE}, row 0: column vit_base_hsc is null"),
     ("that is empty at once", vit([], *GOOD[1:]), {}, BadTable, "row 0: column vit_base_hsc has an empty list"),
+    (
+        "longer than any",
+        vit(*[[1.0] * 100_001] * 4),
+        {},
+        BadTable,
+        f"{FILE}, row 0: column vit_base_hsc has a vector of",
+    ),
     ("with a null in a vector", vit([None, 1.0], *GOOD[1:]), {}, BadTable, "has a null in a vector"),
     ("without rows", {**vit(), "id": pa.array([], pa.int64())}, {}, EmptyDataset, "has no rows"),
     ("without the id column", vit(*GOOD), {"id_column": "name"}, MissingColumn, "no column name"),

@@ -74,12 +74,12 @@ FILES: list[tuple[str, str | bytes, type[SameSkyError], str]] = [
     ("a value that is not finite", scored(value="-inf"), BadTable, "sky.csv:2: value: "),
     ("a value beyond squares", scored(value="1e200"), BadTable, "sky.csv:2: value: "),
     ("a dataset without a name", scored(dataset=""), BadTable, "sky.csv:2: dataset: "),
-    ("no crossmodal pair", scored(kind="intramodal"), BadTable, "sky.csv has no crossmodal mknn"),
+    ("no crossmodal pair", scored(kind="intramodal"), BadTable, "sky.csv has no crossmodal or crosskind mknn"),
     (
         "no final layer",
         SCORED.replace("value", "value,left_layer,right_layer") + ROW.strip() + ",final,block-03\n",
         BadTable,
-        "expected rows of kind crossmodal, and of final layers",
+        "expected rows of kind crossmodal or crosskind, and of final layers",
     ),
     ("another metric", scored(metric="cka"), UnknownName, "sky.csv has no metric 'mknn'; expected one of cka"),
     (
@@ -87,6 +87,13 @@ FILES: list[tuple[str, str | bytes, type[SameSkyError], str]] = [
         scored(right_parameters="-1"),
         BadTable,
         "sky.csv:2: right_parameters: should be greater",
+    ),
+    ("a pair of whom", scored(kind="crosskind"), BadTable, "sky.csv:2: a crosskind pair, of which it is not said"),
+    (
+        "a pair of nobody",
+        SCORED.replace("value", "value,right_model,right_family") + ROW.replace("modal", "kind").strip() + ",,\n",
+        BadTable,
+        "a crosskind pair, of which it is not said which models",
     ),
     ("several k", f"{SCORED}{ROW}{ROW.replace(',10,', ',5,')}", BadTable, "sky.csv has mknn at k = 5 and 10"),
     (
@@ -128,7 +135,7 @@ ASKED: list[tuple[str, str, str, int | None, type[SameSkyError], str]] = [
         "mknn",
         7,
         BadTable,
-        "has no crossmodal mknn at k = 7; expected k = 10",
+        "has no crossmodal or crosskind mknn at k = 7; expected k = 10",
     ),
     ("a metric with an escape", f"{SCORED}{ROW}", "\x1b[2J", None, UnknownName, r"has no metric '\x1b[2J'"),
 ]

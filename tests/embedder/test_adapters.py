@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -134,6 +135,15 @@ def pickle_code_with_the_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
+def damage_the_plain_weights(folder: Path) -> None:
+    """What the file says of itself asks for what it never put away: a KeyError within torch."""
+    torch.save(load_file(folder / "model.safetensors"), folder / "whole.bin")
+    (folder / "model.safetensors").unlink()
+    with ZipFile(folder / "whole.bin") as whole, ZipFile(folder / "pytorch_model.bin", "w") as damaged:
+        for entry in whole.namelist():
+            damaged.writestr(entry, b"\x80\x02h\x07." if entry.endswith("data.pkl") else whole.read(entry))
+
+
 def forget_the_processor(folder: Path) -> None:
     (folder / "preprocessor_config.json").unlink()
 
@@ -164,6 +174,7 @@ def test_weights_that_are_no_safetensors_are_read_as_plain_data(
         misshape_a_tensor,
         truncate_the_weights,
         pickle_code_with_the_weights,
+        damage_the_plain_weights,
         forget_the_processor,
         ask_to_run_code,
     ],

@@ -130,11 +130,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     [
         ("import no_such_library", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_library'"),
         ("EXTENSIONS = 1", "cannot be loaded: AttributeError"),
+        ("EXTENSION = ", "cannot be loaded: SyntaxError"),
         ("EXTENSION = {'models': []}", "is a dict; expected an embedder.extensions.Extension"),
         (_ADAPTER % ("mine", "not a place"), "cannot be loaded: ValidationError"),
         (_TAKEN, "extension wrong adds efficientnet-lite0, which is there already"),
     ],
-    ids=["import", "name", "type", "reference", "taken"],
+    ids=["import", "name", "syntax", "type", "reference", "taken"],
 )
 def test_a_package_that_cannot_add_is_named(code: str, words: str, site: Path) -> None:
     add_package(site, "wrong", code)

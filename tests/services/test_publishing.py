@@ -250,6 +250,10 @@ def test_what_cannot_be_one_table_is_refused(
     for asked, options, kind, words in refusals:
         with pytest.raises(kind, match=words):
             export_table(scored_copy, asked, tmp_path / "no.parquet", **options)
+    fewer = study.embeddings[0].dataset.model_copy(update={"rows": 30})
+    limits = (*study.embeddings, study.embeddings[0].model_copy(update={"dataset": fewer}))
+    with pytest.raises(BadInput, match="reads sky in several ways; expected one; export"):
+        export_table(scored_copy, study.model_copy(update={"embeddings": limits}), tmp_path / "no.parquet")
     manifest = read_manifest(scored_copy, study.embeddings[0])
     assert manifest is not None
     copy = manifest.model_copy(update={"spec": twice.embeddings[-1]})

@@ -85,3 +85,11 @@ def test_labels_that_are_named_must_be_probed_and_those_that_are_defined_need_no
     assert StudyRequest.model_validate({**chosen, "pairs": ["probes"]}).datasets[0].labels == ("redshift",)
     defined = {"datasets": [{**OWN, "labels": {"z": {"column": "z"}}}], "models": ["vit-base"]}
     assert StudyRequest.model_validate(defined).pairs == ("crossmodal",)
+
+
+@pytest.mark.parametrize("asked", [{"dtype": "bfloat16"}, {"layers": ["all"]}])
+def test_vectors_that_are_given_are_not_computed_otherwise(asked: dict[str, Any]) -> None:
+    given = {"datasets": [{"name": "mine", "folder": "/data/mine", "embeddings": "all"}]}
+    assert StudyRequest.model_validate(given).models == ()
+    with pytest.raises(ValidationError, match="published vectors are as they are"):
+        StudyRequest.model_validate({**given, **asked})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,18 @@ def test_nothing_is_left_where_nothing_matches_or_something_is_there(tmp_path: P
     (tmp_path / "out" / "note").unlink()
     run(*two, tmp_path / "out")
     assert matched(tmp_path / "out").num_rows == 20
+
+
+def test_a_disk_that_is_full_is_said_and_nothing_is_left(tmp_path: Path, two: tuple[Path, Path]) -> None:
+    before = sorted(tmp_path.iterdir())
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(BadInput, match=r"out cannot be written: .*File too large"):
+            run(*two, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_folder_of_parquet_files_is_one_table(tmp_path: Path, two: tuple[Path, Path]) -> None:

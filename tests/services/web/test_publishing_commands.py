@@ -175,6 +175,7 @@ def test_columns_are_told_and_what_no_pair_has_is_said(run: Run, api_url: str, f
         (["import", "{file}", "--dataset", "public", "--id-column", "id"], "has no column id"),
         (["import", "{file}", "--dataset", "P"], "dataset.name: 'P' cannot be a name"),
         (["import", "{file}x", "--dataset", "public"], "there is no folder"),
+        (["import", "~nobody-here/x", "--dataset", "public"], "SAMESKY_DATASET_ROOTS"),
         (["import", "/etc/hosts", "--dataset", "public"], "SAMESKY_DATASET_ROOTS"),
         (["import", "--hub", "x", "--dataset", "public"], "a hub id is OWNER/NAME"),
         (["export", "none", "--output", "x.parquet"], "is neither a file nor the id of a study"),

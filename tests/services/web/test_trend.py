@@ -13,7 +13,6 @@ from flask.testing import FlaskClient
 from typer.testing import CliRunner, Result
 
 from samesky import Client
-from scorer.trends.rungs import name_group
 from services.cli import app as command
 from services.field_errors import validate
 from services.studies import Studies
@@ -103,7 +102,7 @@ def test_a_study_without_a_trend_says_why(
     waiting, alone = accept(models=("fake-small", "fake-large"), limit=12), accept(models=("fake-small",), limit=13)
     finish(alone)
     with Client(api_url) as client:
-        with pytest.raises(ObjectMissing, match="there is no crossmodal score of final layers with mknn"):
+        with pytest.raises(ObjectMissing, match="there is no crossmodal or crosskind score of final layers with mknn"):
             client.trend(waiting.id)
         with pytest.raises(ObjectMissing, match=r"at this k; expected k = 5 or 10"):
             client.trend(scored.id, k=7)
@@ -241,11 +240,6 @@ def test_a_score_table_may_lack_what_is_not_needed(tmp_path: Path) -> None:
         ("sky: hsc | jwst", "86", 0.5),
         ("sky: hsc | jwst", "304", 0.75),
     ]
-
-
-def test_a_group_says_what_is_compared() -> None:
-    assert name_group("jwst_hsc", "hsc", "jwst", simulated=False) == "jwst_hsc: hsc | jwst"
-    assert name_group("mocksky", "hsc", "jwst", simulated=True) == "mocksky (simulated): hsc | jwst"
 
 
 def test_layers_before_the_final_one_are_no_steps(
