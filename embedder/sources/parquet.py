@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedder.samples import Observation, Sample, entry_columns
+from embedder.samples import Image, Observation, Sample, entry_columns
 from embedder.sources.columns import choose_fields, read_observation
 from embedder.sources.entries import check_columns, read_entry
 from embedder.sources.splits import TableFiles
@@ -53,6 +54,32 @@ class _Slab:
     batch: pa.RecordBatch
 
 
+class SkySize(NamedTuple):
+    """How much of the sky an image covers, and how finely."""
+
+    height: int
+    width: int
+    scale: float
+
+    @classmethod
+    def of(cls, image: Image) -> SkySize:
+        """That of an image."""
+        _, height, width = image.flux.shape
+        return cls(height, width, image.scale)
+
+    def is_about(self, other: SkySize) -> bool:
+        """Whether both sides are the same within half a pixel of the coarser one."""
+        slack = max(self.scale, other.scale) / 2
+        heights, widths = (
+            abs(ours * self.scale - theirs * other.scale)
+            for ours, theirs in ((self.height, other.height), (self.width, other.width))
+        )
+        return heights <= slack and widths <= slack
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height} pixels of {self.scale:g} arcsec"
+
+
 class ParquetSource:
     """Rows of a list of Parquet files, in the order of the list. Satisfies `embedder.samples.Source`.
 
@@ -62,6 +89,7 @@ class ParquetSource:
     def __init__(self, files: TableFiles, id_column: str | None) -> None:
         self._files, self._id_column = files, id_column
         self._footers: list[pq.FileMetaData] = []
+        self._whole_sizes: dict[str, SkySize] = {}
 
     @property
     def rows(self) -> int:
@@ -78,7 +106,12 @@ class ParquetSource:
         return total
 
     def read(self, modality: Modality, start: int, stop: int) -> Iterator[Sample]:
-        """Yield the samples of rows `start <= row < stop`, in row order. Raises BadInput, naming file and row."""
+        """Yield the samples of rows `start <= row < stop`, in row order. Raises BadInput, naming file and row.
+
+        Images that are shown whole must all cover as much of the sky as the first row's: else each would show another
+        patch.
+        """
+        whole = self._whole_size(modality)
         wanted = _Wanted(
             lambda schema, file: self._sample_columns(schema, file, modality),
             _AT_ONCE.get(modality.kind, _ROWS_AT_ONCE),
@@ -87,6 +120,8 @@ class ParquetSource:
             for offset in range(slab.batch.num_rows):
                 with _located(slab.file, slab.row_in_file + offset):
                     observation = _observe(slab.batch, offset, modality)
+                    if whole is not None and isinstance(observation, Image):
+                        _refuse_other_size(observation, whole)
                     sample = Sample(self._object_id(slab, offset), slab.row + offset, observation)
                 yield sample
 
@@ -109,6 +144,19 @@ class ParquetSource:
                 name: measure_vector(slab.batch.column(slab.batch.schema.names.index(name)), 0, name)
                 for name in columns
             }
+
+    def _whole_size(self, modality: Modality) -> SkySize | None:
+        """The size on the sky of the first row's image, where the modality shows images whole; else None."""
+        if modality.kind != "image" or not modality.bands or modality.field_arcsec is not None:
+            return None
+        if modality.digest not in self._whole_sizes:
+            wanted = _Wanted(lambda schema, file: self._sample_columns(schema, file, modality), 1)
+            for slab in self._slabs(wanted, 0, 1):
+                with _located(slab.file, slab.row_in_file):
+                    first = _observe(slab.batch, 0, modality)
+                if isinstance(first, Image):
+                    self._whole_sizes[modality.digest] = SkySize.of(first)
+        return self._whole_sizes.get(modality.digest)
 
     def read_ids(self, stop: int) -> Iterator[tuple[str, int, str]]:
         """Yield file name, row in the file, and object id of the first `stop` rows. Reads the id column alone."""
@@ -216,6 +264,16 @@ def _observe(batch: pa.RecordBatch, row: int, modality: Modality) -> Observation
     if modality.kind == "vector":
         return read_vector(batch.column(batch.schema.get_field_index(modality.column)), row, modality)
     return read_observation(batch.column(batch.schema.get_field_index(modality.column)), row, modality)
+
+
+def _refuse_other_size(image: Image, whole: SkySize) -> None:
+    found = SkySize.of(image)
+    if not found.is_about(whole):
+        raise BadTable(
+            f"an image of {found}",
+            f"{whole}, as in the first row, since images are shown whole",
+            "name a field_arcsec in the modality, which every image covers",
+        )
 
 
 def _short(file: str) -> str:

@@ -220,6 +220,21 @@ def test_a_table_without_a_scale_needs_one_in_the_modality(tmp_path: Path, hsc: 
         first_image(table, hsc.model_copy(update={"scale_arcsec": None}))
 
 
+def test_images_that_are_shown_whole_cover_the_same_sky(
+    write_table: Callable[..., Path], image: Callable[..., Any], hsc: Modality
+) -> None:
+    bands = ("hsc-g", "hsc-r", "hsc-z")
+    finer = image(1, bands, 80, 0.084)  # as much sky, on twice the pixels
+    table = open_folder(write_table([image(0, bands, 40), finer, image(2, bands, 30), image(3, bands, 40)], files=2))
+    whole = hsc.model_copy(update={"field_arcsec": None})
+    assert len(list(table.read(whole, 0, 2))) == 2
+    assert len(list(table.read(whole, 3, 4))) == 1
+    words = r"00001-of-00002\.parquet, row 0: an image of 30 x 30 pixels of 0\.168 arcsec; expected 40 x 40 pixels"
+    with pytest.raises(BadTable, match=words):
+        list(table.read(whole, 2, 3))
+    assert len(list(table.read(hsc, 0, 4))) == 4  # a patch that all of them have
+
+
 def test_a_truncated_file_is_named(write_table: Callable[..., Path], image: Callable[..., Any], hsc: Modality) -> None:
     folder = write_table([image(seed) for seed in range(8)], files=2)
     broken = folder / "train-00001-of-00002.parquet"
