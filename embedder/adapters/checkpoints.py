@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 from transformers.utils import logging
 
-from embedder.adapters.records import DAMAGED
+from embedder.adapters.records import DAMAGED, tell_damage
 from embedder.hub import translate_hub_errors
 from shared.contracts import ModelRef
-from shared.errors import CheckpointUnavailable, one_line
+from shared.errors import CheckpointUnavailable
 
 # What a checkpoint may lack: the pooling head, which none of our vectors is taken from.
 _NOT_NEEDED = "pooler."
@@ -81,8 +81,10 @@ def _read_network(network: Any, where: str, revision: str, dtype: torch.dtype) -
             raise
         try:
             loaded, report = read(safetensors=False)
+        except OSError:  # there is none either
+            raise
         except DAMAGED as damage:
-            raise OSError(f"pytorch_model.bin: {one_line(damage)}") from damage
+            raise OSError(f"pytorch_model.bin {tell_damage(damage)}") from damage
     return loaded, report
 
 

@@ -7,6 +7,7 @@ is refused, with its name.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Collection
 from pathlib import Path
@@ -32,6 +33,14 @@ NUMPY_NUMBERS = (
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
 )
+
+
+def tell_damage(error: BaseException) -> str:
+    """In words of ours what `torch.load(weights_only=True)` found: its own are long, and advise to let the code run."""
+    code = re.search(r"GLOBAL (\S+)", str(error))
+    if code:
+        return f"asks for {one_line(code[1])[:80]}, which is code"
+    return "is damaged, or was not written by torch.save"
 
 
 class Record:

@@ -7,7 +7,6 @@ does not know; this one name it is told to read as a plain dict, so that neither
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from typing import Any
 
 import torch
 
-from embedder.adapters.records import DAMAGED
+from embedder.adapters.records import DAMAGED, tell_damage
 from embedder.adapters.specformer_network import Sizes, Specformer
 from shared.errors import CheckpointUnavailable, UnknownName, one_line
 
@@ -49,9 +48,7 @@ def _read(path: Path, what: str) -> Mapping[str, Mapping[str, Any]]:
         with torch.serialization.safe_globals([_LIGHTNING_DICT]):
             stored = torch.load(path, map_location="cpu", weights_only=True)
     except DAMAGED as error:
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        wrong = f"asks for {_quote(code[1])}, which is code" if code else "is damaged, or was not written by torch.save"
-        raise CheckpointUnavailable(f"{what} {wrong}", "a file of tensors and plain values") from error
+        raise CheckpointUnavailable(f"{what} {tell_damage(error)}", "a file of tensors and plain values") from error
     parts = ("hyper_parameters", "state_dict")
     if not isinstance(stored, Mapping) or not all(isinstance(stored.get(part), Mapping) for part in parts):
         raise CheckpointUnavailable(f"{what} is no checkpoint of a Specformer", f"a dict with {' and '.join(parts)}")

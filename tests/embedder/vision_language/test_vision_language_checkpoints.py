@@ -161,7 +161,7 @@ OF_EACH = {
 OF_ANY = {
     rename_tensors: "lack or misshape",
     misshape_tensors: "cannot be loaded: .*mismatched",
-    pickle_code_with_the_weights: "cannot be loaded: Weights only load failed",
+    pickle_code_with_the_weights: "cannot be loaded: pytorch_model.bin asks for exceptions.SystemExit, which is code",
     forget_the_image_processor: "cannot be loaded: .*image processor",
     forget_the_tokenizer: "cannot be loaded: .*tokenizer",
     be_of_another_kind: "bert is none of paligemma, llava, llava_onevision",
