@@ -31,7 +31,7 @@ from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.endings import add_ending
 from shared.errors import AlreadyOver, BadRecord, BrokerUnavailable, StoreUnavailable, UnknownName
 from shared.outcomes import Failure, ScoreRecord
-from shared.planning import expand, refuse_unseen
+from shared.planning import expand, refuse_idle, refuse_unseen
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.published import ColumnsRequest, TableColumns
 from shared.requests import StudyRequest
@@ -81,6 +81,7 @@ class Studies:
             if asked.modalities:
                 refuse_unseen(asked.name, modalities, models)
             published += resolve_published(asked, dataset, self._settings)
+        refuse_idle(models[: len(rows)], datasets)
         study = expand(
             datasets,
             models,

@@ -107,6 +107,19 @@ def refuse_unseen(dataset: str, modalities: Iterable[Modality], models: Iterable
             )
 
 
+def refuse_idle(models: Iterable[ModelRef], datasets: Iterable[Seen]) -> None:
+    """Raise BadStudy, naming it, for a model that takes nothing of any dataset: it would be left out without a word."""
+    there = [modality for _, modalities in datasets for modality in modalities]
+    for model in models:
+        if not any(model.can_take(modality) for modality in there):
+            kinds = ", ".join(sorted({modality.kind for modality in there} - {"label"})) or "nothing"
+            raise BadStudy(
+                f"{model.name} takes no modality of the study: it takes {model.takes} data, and there is {kinds}",
+                "a modality for every model that is named",
+                "leave the model out, or add a dataset that it takes",
+            )
+
+
 def choose_pairs(embeddings: Sequence[EmbeddingSpec], policies: Iterable[PairPolicy]) -> list[tuple[int, int]]:
     """Index pairs chosen by any of the policies, each once, in the order of `embeddings`.
 

@@ -9,7 +9,7 @@ import pytest
 from shared.contracts import DatasetRef, Dtype, EmbeddingSpec, ModelRef, PairPolicy, Scoring, Study
 from shared.errors import BadStudy, TooFewObjects
 from shared.modalities import Modality
-from shared.planning import MOST_EMBEDDINGS, MOST_PAIRS, choose_pairs, expand, refuse_unseen
+from shared.planning import MOST_EMBEDDINGS, MOST_PAIRS, choose_pairs, expand, refuse_idle, refuse_unseen
 
 SpecMaker = Callable[..., EmbeddingSpec]
 Plan = Callable[..., Study]
@@ -362,3 +362,11 @@ def test_a_study_of_more_probes_than_pairs_may_be_is_refused(make_spec: SpecMake
 
 def test_a_label_needs_no_model_of_the_study(make_spec: SpecMaker) -> None:
     refuse_unseen("tiny", [make_spec().modality, _label("redshift")], [make_spec().model])
+
+
+def test_a_model_that_takes_nothing_of_the_study_is_refused(make_spec: SpecMaker) -> None:
+    spec = make_spec()
+    text = spec.model.model_copy(update={"name": "minilm", "takes": "text"})
+    refuse_idle([spec.model], [(spec.dataset, [spec.modality])])
+    with pytest.raises(BadStudy, match="minilm takes no modality of the study: it takes text data, and there is image"):
+        refuse_idle([spec.model, text], [(spec.dataset, [spec.modality])])
