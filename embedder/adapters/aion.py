@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 
 from embedder.adapters.base import ModelInput
-from embedder.adapters.batches import run_batch
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import pool_layers
 from embedder.adapters.extras import import_extra
 from embedder.adapters.files import find_file
@@ -42,7 +42,7 @@ _BANDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 _SPECTRA: Mapping[str, str] = MappingProxyType({"desi": "DESISpectrum", "sdss": "SDSSSpectrum"})
 
 
-class AionAdapter:
+class AionAdapter(TorchAdapter):
     """One AION and the tokeniser of one kind of data; a vector is the mean of all encoder tokens.
 
     An object becomes tokens by itself, before it joins a batch: rounding to tokens would turn what arithmetic differs
@@ -53,17 +53,7 @@ class AionAdapter:
         self, network: Any, tokenise: Tokenise, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
         self._network, self._tokenise = network.to(device, dtype).eval(), tokenise
-        self._device, self._dtype = device, dtype
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of its encoder's blocks."""
-        return len(self._network.encoder)
+        super().__init__(list(network.encoder), device, dtype)
 
     def prepare(self, values: Values) -> ModelInput | Dropped:
         """The tokens of one object, `(token,) int64`, by the name of their survey. Raises MissingBand, OutOfMemory."""
@@ -76,7 +66,7 @@ class AionAdapter:
             number = sum(of_survey.shape[1] for of_survey in tokens.values())  # all: the package takes 256 unless told
             return pool_layers(
                 lambda: self._network.encode(tokens, num_encoder_tokens=number),
-                self._network.encoder,
+                self._blocks,
                 layers,
                 lambda states: states.mean(dim=1),
             )

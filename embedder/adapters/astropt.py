@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from embedder.adapters.base import ModelInput, as_array
-from embedder.adapters.batches import run_batch
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import pool_layers
 from embedder.adapters.extras import import_extra
 from embedder.adapters.files import find_file
@@ -32,7 +32,7 @@ _SETTINGS = ("astropt.model.ModalityRegistry", "astropt.model.ModalityConfig")
 _COMPILED = "_orig_mod."  # what torch.compile puts before the names of parameters
 
 
-class AstroptAdapter:
+class AstroptAdapter(TorchAdapter):
     """One AstroPT of images; a vector is the mean over patches, `final` what its `generate_embeddings` gives.
 
     That is the output of block n // 2 of n, not of the last one: the middle of the network is where the package draws
@@ -41,17 +41,8 @@ class AstroptAdapter:
 
     def __init__(self, network: Any, side: int, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self._network = network.to(device, dtype).eval()
-        self._side, self._device, self._dtype = side, device, dtype
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of its blocks."""
-        return len(self._network.transformer.h)
+        self._side = side
+        super().__init__(list(network.transformer.h), device, dtype)
 
     def prepare(self, values: Values) -> ModelInput:
         """Its patches along the spiral, `(patch, pixel) float32`, and their places, `(patch,) int64`.
@@ -73,7 +64,7 @@ class AstroptAdapter:
         def run(inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
             return pool_layers(
                 lambda: self._network.generate_embeddings(inputs, reduction="none")[_IMAGES],
-                self._network.transformer.h,
+                self._blocks,
                 layers,
                 lambda states: states.mean(dim=1),
             )

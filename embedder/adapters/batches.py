@@ -18,6 +18,23 @@ Network = Callable[[Any], tuple[torch.Tensor, ...]]
 _NO_ROOM = ("can't allocate memory", "out of memory", "not enough memory")
 
 
+class TorchAdapter:
+    """What adapters of torch have in common. dtype: what the network is given, where it is no whole numbers."""
+
+    def __init__(self, blocks: Sequence[torch.nn.Module], device: torch.device, dtype: torch.dtype) -> None:
+        self._blocks, self._device, self._dtype = blocks, device, dtype
+
+    @property
+    def device(self) -> str:
+        """Where the model runs."""
+        return str(self._device)
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks after which vectors may be taken."""
+        return len(self._blocks)
+
+
 def run_batch(
     network: Network, batch: Sequence[ModelInput], device: torch.device, dtype: torch.dtype = torch.float32
 ) -> tuple[Floats, ...]:

@@ -19,7 +19,7 @@ import torch
 from transformers import AutoConfig
 
 from embedder.adapters.base import ModelInput, as_array
-from embedder.adapters.batches import run_batch
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import pool_layers
 from embedder.adapters.checkpoints import load_checkpoint
 from embedder.adapters.extras import import_extra
@@ -31,7 +31,7 @@ from shared.errors import CheckpointUnavailable, UnknownName
 _EXTRA = "light-curves"
 
 
-class ChronosAdapter:
+class ChronosAdapter(TorchAdapter):
     """One Chronos-Bolt; a vector is its encoder's last hidden states, `(token, d)`, pooled by the row's rule.
 
     `masked-mean`: the mean over the patches in which at least one step has a value. `last-token`: the last token, which
@@ -44,17 +44,8 @@ class ChronosAdapter:
             raise UnknownName.of("pooling of a model of time series", pooling, _POOLINGS)
         self._pool = _POOLINGS[pooling]
         self._patch, self._longest = int(network.patch.patch_size), int(network.chronos_config.context_length)
-        self._device = device
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of blocks of its encoder."""
-        return len(self._network.encoder.block)
+        # The model takes its input in single precision, whatever it computes in.
+        super().__init__(list(network.encoder.block), device, torch.float32)
 
     def prepare(self, values: Values) -> ModelInput | Dropped:
         """`(step,) float32`: less the mean of the values, by their standard deviation; NaN where there is none.
@@ -73,14 +64,13 @@ class ChronosAdapter:
         longest = max(len(series) for series in batch)
         length = -(-longest // self._patch) * self._patch
         filled = [np.pad(np.asarray(one), (length - len(one), 0), constant_values=np.nan) for one in batch]
-        # The model takes its input in single precision, whatever it computes in.
-        return run_batch(partial(self._vectors, layers=layers), filled, self._device)
+        return run_batch(partial(self._vectors, layers=layers), filled, self._device, self._dtype)
 
     def _vectors(self, series: torch.Tensor, layers: Sequence[str]) -> tuple[torch.Tensor, ...]:
         there = self._network.patch((~series.isnan()).float()).any(dim=-1)  # (n, patch)
         return pool_layers(
             lambda: self._network.encode(context=series)[0],
-            self._network.encoder.block,
+            self._blocks,
             layers,
             lambda states: self._pool(states, there),
         )

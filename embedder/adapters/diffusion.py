@@ -23,7 +23,7 @@ import torch
 from PIL import Image as Picture
 
 from embedder.adapters.base import ModelInput, as_array, find_block
-from embedder.adapters.batches import run_batch
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import pool_layers
 from embedder.adapters.diffusers_checkpoints import Parts, load_parts
 from embedder.catalogue.rows import FINAL
@@ -45,7 +45,7 @@ class _Enough(Exception):
     """The last block that is wanted has been passed."""
 
 
-class DiffusionAdapter:
+class DiffusionAdapter(TorchAdapter):
     """One diffusion model; a vector is the states after one block, averaged over space.
 
     `spatial-mean`: of feature maps, `(d, y, x)`; `mean`: of tokens, `(token, d)`. The blocks of a UNet are those on the
@@ -59,23 +59,13 @@ class DiffusionAdapter:
             raise BadInput(f"timestep {look.timestep} of {len(parts.kept)}", f"0 to {len(parts.kept) - 1}")
         self._final = f"block-{look.block:02d}"
         find_block(self._final, len(parts.blocks))
-        self._denoiser, self._blocks = parts.denoiser.to(device), parts.blocks
+        super().__init__(parts.blocks, device, dtype)
+        self._denoiser = parts.denoiser.to(device)
         self._encoder = None if parts.encoder is None else parts.encoder.to(device)
         self._condition = {name: value.to(device) for name, value in parts.condition.items()}
         self._pool, self._timestep = _POOLINGS[pooling], look.timestep
         kept = float(parts.kept[look.timestep])
         self._signal, self._noise = kept**0.5, (1 - kept) ** 0.5 * self._draw(look.seed).to(device)
-        self._device, self._dtype = device, dtype
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of its blocks."""
-        return len(self._blocks)
 
     @property
     def side(self) -> int:

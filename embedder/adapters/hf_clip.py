@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image as Picture
 from transformers import AutoImageProcessor, CLIPVisionModelWithProjection
 
-from embedder.adapters.base import ModelInput, as_array
-from embedder.adapters.batches import run_batch
+from embedder.adapters.base import ModelInput
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import find_blocks, pool_layers
 from embedder.adapters.checkpoints import load_checkpoint
+from embedder.adapters.vision_inputs import to_pixels
 from embedder.recipes import Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
@@ -28,29 +26,16 @@ from shared.errors import UnknownName
 _POOLING = "projected"
 
 
-class HfClipAdapter:
+class HfClipAdapter(TorchAdapter):
     """The half of a CLIP that sees, with its projection, and its own image processor."""
 
     def __init__(self, network: Any, processor: Any, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self._network, self._processor = network.to(device).eval(), processor
-        self._device, self._dtype = device, dtype
-        self._blocks = find_blocks(network, int(network.config.num_hidden_layers))
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of its blocks."""
-        return len(self._blocks)
+        super().__init__(find_blocks(network, int(network.config.num_hidden_layers)), device, dtype)
 
     def prepare(self, values: Values) -> ModelInput:
         """`(3, y, x) float32`: resized, cropped, rescaled and normalised by the model's own processor."""
-        picture = Picture.fromarray(as_array(values))
-        pixels: npt.NDArray[np.float32] = self._processor(picture, return_tensors="np")["pixel_values"][0]
-        return pixels
+        return to_pixels(self._processor, values)
 
     def encode(self, batch: Sequence[ModelInput], layers: Sequence[str]) -> tuple[Floats, ...]:
         """The vectors of each layer, `(n, d) float32`; those of blocks are of another d. Raises OutOfMemory."""

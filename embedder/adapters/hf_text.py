@@ -18,7 +18,7 @@ import torch
 from transformers import AutoTokenizer
 
 from embedder.adapters.base import ModelInput
-from embedder.adapters.batches import run_batch
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import find_blocks, pool_layers
 from embedder.adapters.checkpoints import load_checkpoint
 from embedder.adapters.wheels import find_files
@@ -30,7 +30,7 @@ from shared.errors import UnknownName
 _FILLING = -1  # no token
 
 
-class HfTextAdapter:
+class HfTextAdapter(TorchAdapter):
     """One language model and its tokenizer; a vector is its last hidden states, pooled over the text's own tokens."""
 
     def __init__(
@@ -41,23 +41,12 @@ class HfTextAdapter:
         if pooling not in POOLINGS:
             raise UnknownName.of("pooling of a language model", pooling, POOLINGS)
         self._pool = POOLINGS[pooling]
-        self._device, self._dtype = device, dtype
-        self._blocks = find_blocks(network, int(network.config.num_hidden_layers))
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
+        super().__init__(find_blocks(network, int(network.config.num_hidden_layers)), device, dtype)
 
     @property
     def longest(self) -> int:
         """The most tokens of a text, its first and last mark included: 512 of MiniLM and BGE."""
         return int(min(self._tokenizer.model_max_length, self._network.config.max_position_embeddings))
-
-    @property
-    def blocks(self) -> int:
-        """The number of its blocks."""
-        return len(self._blocks)
 
     def prepare(self, values: Values) -> ModelInput | Dropped:
         """`(token,) int64`, with the marks the tokenizer sets; a text longer than `longest` is `text-too-long`."""

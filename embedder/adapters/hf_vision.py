@@ -11,23 +11,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image as Picture
 
-from embedder.adapters.base import ModelInput, as_array
-from embedder.adapters.batches import run_batch
+from embedder.adapters.base import ModelInput
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import find_blocks, pool_layers
 from embedder.adapters.checkpoints import Checkpoint, load_checkpoint
-from embedder.adapters.vision_inputs import Run, choose_showing
+from embedder.adapters.vision_inputs import Run, choose_showing, to_pixels
 from embedder.recipes import Values
 from embedder.samples import Floats
 from shared.contracts import ModelRef
 from shared.errors import UnknownName
 
 
-class HfVisionAdapter:
+class HfVisionAdapter(TorchAdapter):
     """One vision model and its own image processor; a vector is its last hidden state, pooled."""
 
     def __init__(
@@ -38,24 +35,11 @@ class HfVisionAdapter:
         if pooling not in _POOLINGS:
             raise UnknownName.of("pooling of a vision model", pooling, _POOLINGS)
         self._pool = _POOLINGS[pooling]
-        self._device, self._dtype = device, dtype
-        self._blocks = _list_blocks(self._network)
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of its blocks."""
-        return len(self._blocks)
+        super().__init__(_list_blocks(self._network), device, dtype)
 
     def prepare(self, values: Values) -> ModelInput:
         """`(3, y, x) float32`: resized, rescaled and normalised by the model's own processor."""
-        picture = Picture.fromarray(as_array(values))
-        pixels: npt.NDArray[np.float32] = self._processor(picture, return_tensors="np")["pixel_values"][0]
-        return pixels
+        return to_pixels(self._processor, values)
 
     def encode(self, batch: Sequence[ModelInput], layers: Sequence[str]) -> tuple[Floats, ...]:
         """The vectors of each layer, `(n, d) float32`. Raises OutOfMemory."""

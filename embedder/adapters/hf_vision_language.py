@@ -32,7 +32,7 @@ from transformers import (
 )
 
 from embedder.adapters.base import ModelInput, as_array
-from embedder.adapters.batches import place_network, run_batch
+from embedder.adapters.batches import TorchAdapter, place_network, run_batch
 from embedder.adapters.blocks import find_blocks, pool_layers
 from embedder.adapters.checkpoints import load_checkpoint
 from embedder.adapters.hf_text import POOLINGS
@@ -45,7 +45,7 @@ _PROMPT, _PLACE = "prompt", "<image>"
 _SHOWN = (96, 96, 3)  # as recipes of fluxes show it
 
 
-class HfVisionLanguageAdapter:
+class HfVisionLanguageAdapter(TorchAdapter):
     """One vision-language model, its processor and a prompt."""
 
     def __init__(
@@ -60,19 +60,9 @@ class HfVisionLanguageAdapter:
     ) -> None:
         self._network, self._processor, self._prompt = place_network(network, device), processor, prompt
         self._pool = POOLINGS[pooling]
-        self._device, self._dtype = device, dtype
         self._takes = frozenset(inspect.signature(network.forward).parameters)
-        self._blocks = find_blocks(network.language_model, int(network.config.get_text_config().num_hidden_layers))
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of blocks of its language model."""
-        return len(self._blocks)
+        depth = int(network.config.get_text_config().num_hidden_layers)
+        super().__init__(find_blocks(network.language_model, depth), device, dtype)
 
     def prepare(self, values: Values) -> Mapping[str, npt.NDArray[Any]]:
         """What the network takes, by name: `pixel_values` of the picture, `input_ids` and `attention_mask`, `(token,)`.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from embedder.adapters.base import ModelInput, as_array
-from embedder.adapters.batches import run_batch
+from embedder.adapters.batches import TorchAdapter, run_batch
 from embedder.adapters.blocks import pool_layers
 from embedder.adapters.files import find_file
 from embedder.adapters.specformer_checkpoint import read_specformer
@@ -27,7 +27,7 @@ from shared.errors import UnknownName
 _FILE = "file"  # the only option
 
 
-class SpecformerAdapter:
+class SpecformerAdapter(TorchAdapter):
     """One Specformer; a vector is the mean of its states over the tokens that `pooling` names, `(embed_dim,)`."""
 
     def __init__(
@@ -40,19 +40,9 @@ class SpecformerAdapter:
     ) -> None:
         if pooling not in _POOLINGS:
             raise UnknownName.of("pooling of a Specformer", pooling, _POOLINGS)
-        self._network, self._blocks = network.to(device, dtype).eval(), list(network.blocks)
+        super().__init__(list(network.blocks), device, dtype)
+        self._network = network.to(device, dtype).eval()
         self._sizes, self._pool = sizes, _POOLINGS[pooling]
-        self._device, self._dtype = device, dtype
-
-    @property
-    def device(self) -> str:
-        """Where the model runs."""
-        return str(self._device)
-
-    @property
-    def blocks(self) -> int:
-        """The number of its blocks."""
-        return len(self._blocks)
 
     def prepare(self, values: Values) -> ModelInput | Dropped:
         """`(token, input_dim) float32`, scaled in double precision, whatever the network computes in.

@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
@@ -30,12 +31,21 @@ from PIL import Image as Picture
 from pydantic import BaseModel, Field, ValidationError
 from transformers import AutoImageProcessor, BitImageProcessorPil
 
+from embedder.adapters.base import as_array
+from embedder.recipes import Values
 from shared.contracts import ModelRef
 from shared.errors import BadInput, UnknownName
 
 Run = Callable[[Any, torch.Tensor], torch.Tensor]
 """A network and its input `(n, 3, y, x)` to its last states: `(n, token, d)`, or `(n, d, y, x)` of convolutions."""
 _FEWEST_FRAMES, _MOST_FRAMES = 2, 64  # V-JEPA 2 takes frames two by two, and was trained on 64
+
+
+def to_pixels(processor: Any, values: Values) -> npt.NDArray[np.float32]:
+    """`(3, y, x)` of a picture, by a model's own processor."""
+    picture = Picture.fromarray(as_array(values))
+    pixels: npt.NDArray[np.float32] = processor(picture, return_tensors="np")["pixel_values"][0]
+    return pixels
 
 
 class Showing(NamedTuple):
