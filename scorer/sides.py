@@ -12,18 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from scorer.comparison import Neighbours
+from scorer.directions import one_direction, point_apart
 from scorer.neighbour_cache import OnTable, Origin, find_or_make
 from scorer.neighbours import SEARCH_VERSION, nearest
 from scorer.pairing import id_set_digest
 from scorer.streams import open_stream
 from shared.embeddings import load_vectors
-from shared.errors import DegenerateEmbedding
 from shared.outcomes import Manifest
 from shared.store import ObjectStore
 from shared.vectors import Vectors
-
-_SAME = 1e-12  # as ties among neighbours
-_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,20 +71,7 @@ class StoredSide:
     def _search(self) -> Neighbours:
         lots = open_stream("ties", 0, self.manifest.spec.digest, id_set_digest(self.object_ids))
         found = nearest(self.vectors(), self.most, lots)
-        if _one_direction(self.vectors().matrix):
-            raise DegenerateEmbedding(
-                f"all vectors of {self.manifest.spec.label} have the same direction: no object is nearer than another",
-                "vectors that differ in direction",
-                "look at the layer the vectors are taken from, and at what the model was shown",
-            )
+        matrix = self.vectors().matrix
+        if not point_apart(matrix[0], matrix):
+            raise one_direction(self.manifest.spec.label)
         return found
-
-
-def _one_direction(matrix: npt.NDArray[np.float32]) -> bool:
-    """Whether all cosines with the first vector, none being zero, are 1 to 12 decimals."""
-    first = matrix[0] / np.linalg.norm(matrix[0].astype(np.float64))
-    for start in range(0, len(matrix), _ROWS):  # the first few tell, but where all are alike
-        block = matrix[start : start + _ROWS].astype(np.float64)
-        if (block @ first < np.linalg.norm(block, axis=1) * (1 - _SAME)).any():
-            return False
-    return True
