@@ -11,8 +11,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from scorer.search.grid import PRODUCTS
+from scorer.search.grid import Step as SearchStep
+from scorer.search.records import Search
 from services.board import Board
-from services.broker import EMBED, EMBED_PART, PRIORITIES, SCORE, SCORE_PAIR, Sender
+from services.broker import EMBED, EMBED_PART, PLAN_SEARCHES, PRIORITIES, SCORE, SCORE_PAIR, SEARCH_STEP, Sender
 from services.failures import now, worker_name
 from services.leases import manifest_step_id
 from services.ledger import Ledger
@@ -72,6 +75,38 @@ def score_step(spec: ScoreSpec, study: str) -> Step:
     return Step(spec.digest, SCORE, SCORE_PAIR, {"study": study, "score": spec.model_dump(mode="json")})
 
 
+def plan_step(spec: ScoreSpec, study: str) -> Step:
+    """The step that plans the large searches which come before a score. study: on whose account, for the log."""
+    message = {"study": study, "score": spec.model_dump(mode="json")}
+    return Step(plan_step_id(spec), SCORE, PLAN_SEARCHES, message)
+
+
+def plan_step_id(spec: ScoreSpec) -> str:
+    """The id of the step that plans the large searches which come before a score."""
+    return f"{spec.digest}:plan"
+
+
+def search_step(search: Search, step: SearchStep, spec: ScoreSpec, study: str) -> Step:
+    """One step of a large search. spec, study: a score that needs its table, and on whose account."""
+    message = {
+        "study": study,
+        "score": spec.digest,
+        "search": search.model_dump(mode="json"),
+        "step": step.name,
+    }
+    return Step(search_step_id(search, step), SCORE, SEARCH_STEP, message)
+
+
+def search_step_id(search: Search, step: SearchStep) -> str:
+    """The id of one step of a large search."""
+    return f"{search.digest}:{step.name}"
+
+
+def search_step_ids(search: Search) -> list[str]:
+    """The ids of all steps of a large search."""
+    return [search_step_id(search, step) for step in search.grid.steps()]
+
+
 class Ranked(NamedTuple):
     """A step and its place among the missing steps of its study and queue: the lower, the sooner it is taken."""
 
@@ -87,8 +122,10 @@ class Ranked(NamedTuple):
 class Dispatcher:
     """Releases missing steps, no more than `limit` waiting in a queue, and two for each study beyond that."""
 
-    def __init__(self, ledger: Ledger, board: Board, sender: Sender, *, limit: int) -> None:
+    def __init__(self, ledger: Ledger, board: Board, sender: Sender, *, limit: int, products: int = PRODUCTS) -> None:
+        """products: of one step of a search for neighbours."""
         self._ledger, self._board, self._sender, self._limit = ledger, board, sender, limit
+        self._products = products
 
     def release(self, studies: Sequence[Study]) -> int:
         """Send missing steps of `studies`; how many. Small studies do not wait behind huge ones."""
@@ -143,11 +180,22 @@ class Dispatcher:
         for score in self._ledger.scores(study):
             ready = score.pair.left.digest in whole and score.pair.right.digest in whole
             if ready and score.digest not in scored and not self._ledger.score_failure(score):
-                yield score_step(score, study.id)
+                yield from self.steps_of(score, study.id)
         for layers in study.passes:
             wanted = [spec for spec in layers if spec.digest not in whole and not self._ledger.embedding_failure(spec)]
             if wanted:
                 yield from self._missing_parts(wanted, layers, study.id)
+
+    def steps_of(self, score: ScoreSpec, study: str) -> Iterator[Step]:
+        """What is to be done for a score of whole embeddings: it is made, unless large searches come before it."""
+        look = self._ledger.look_at_searches(score, self._products)
+        if look.ready:
+            yield score_step(score, study)
+        elif not look.planned:
+            yield plan_step(score, study)
+        elif not any(map(self._ledger.search_failure, look.steps)):
+            for search, steps in look.steps.items():
+                yield from (search_step(search, step, score, study) for step in steps)
 
     def _missing_parts(
         self, wanted: Sequence[EmbeddingSpec], layers: Sequence[EmbeddingSpec], study: str

@@ -50,7 +50,9 @@ class Studies:
     def __init__(self, settings: Settings, store: ObjectStore, board: Board, sender: Sender) -> None:
         self._settings, self._store, self._board = settings, store, board
         self._ledger, self.results = Ledger(store), Results(store)
-        self._dispatcher = Dispatcher(self._ledger, board, sender, limit=settings.release_limit)
+        self._dispatcher = Dispatcher(
+            self._ledger, board, sender, limit=settings.release_limit, products=settings.search_products
+        )
 
     @classmethod
     def open(cls, settings: Settings) -> Studies:
@@ -245,9 +247,9 @@ class Studies:
         """State of each pair of a study, in its order, and why it failed, if it did."""
         scores, scored = self._ledger.scores(study), self._ledger.scored_of(study)
         failures, cancelled = self._ledger.pair_failures(study, scored), self._ledger.cancelled(study.id)
-        running: set[str] = set()
+        running = set(self._ledger.searches_of(study, scored))
         with without_redis("what is running is unknown"):
-            running = self._board.running(spec.digest for spec in scores if spec.digest not in scored)
+            running |= self._board.running(spec.digest for spec in scores if spec.digest not in scored)
         return [
             (_state(digest in scored, digest in failures, cancelled, digest in running), failures.get(digest))
             for digest in (spec.digest for spec in scores)

@@ -100,6 +100,17 @@ def neighbours_prefix_of(key: str) -> str | None:
     return found[0] if found else None
 
 
+def embedding_of_prefix(neighbours_prefix: str) -> str:
+    """The digest of the embedding whose tables have this prefix."""
+    return neighbours_prefix.split("/")[1]
+
+
+def search_of(key: str) -> str | None:
+    """The digest of the search that the places or the piece at `key` are of; None when `key` is of something else."""
+    found = re.search(r"/search/([0-9a-f]{32})/", key)
+    return found[1] if found else None
+
+
 def is_neighbours(key: str) -> bool:
     """Whether a key under NEIGHBOURS is a table's, and not of a search for one."""
     return embedding_of_neighbours(key) is not None

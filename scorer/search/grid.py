@@ -33,6 +33,11 @@ class Step(NamedTuple):
         return f"strip-{self.query:05d}" if self.candidates is None else f"tile-{self.query:05d}-{self.candidates:05d}"
 
     @property
+    def kind(self) -> str:
+        """`tile`, `strip` or `table`."""
+        return self.name.partition("-")[0]
+
+    @property
     def label(self) -> str:
         """Its name for people."""
         return self.name.replace("-", " ")
@@ -74,6 +79,12 @@ class Grid:
     def tiles(self, query: int) -> list[Step]:
         """The tiles of one block of queries."""
         return [Step(query, candidates) for candidates in range(self.blocks)]
+
+    def steps(self) -> Iterator[Step]:
+        """All steps."""
+        for query in range(self.blocks):
+            yield from (*self.tiles(query), Step(query))
+        yield TABLE
 
     def missing(self, done: Collection[Step]) -> Iterator[Step]:
         """The steps that can be done now, given those that are done; strips first, since they make tiles needless."""
