@@ -1,5 +1,7 @@
 """A search in many steps gives the table of a search in one, bit for bit, however it is cut and whoever does it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from typing import Any
 
