@@ -35,6 +35,8 @@ POISON = "fake-poison"
 _LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 600.0, 240.0, 60.0
 _PATIENCE_SECONDS, _LOOK_SECONDS = 8.0, 0.4
 _DOUBLED = ("one manifest", "one score")
+_SEARCH_PRODUCTS = 80_000
+"""Every search for neighbours is cut into steps, 2 by 2 tiles or 4 by 4; in the undisturbed run, none is."""
 T = TypeVar("T")
 
 
@@ -149,7 +151,7 @@ def _kinds(plan: Plan, storage: Storage) -> frozenset[Kind]:
 
 
 def _settings(plan: Plan) -> dict[str, str]:
-    return {"SAMESKY_ATTEMPTS": str(plan.attempts)}
+    return {"SAMESKY_ATTEMPTS": str(plan.attempts), "SAMESKY_SEARCH_PRODUCTS": str(_SEARCH_PRODUCTS)}
 
 
 def _find_garbage(cluster: Cluster, store: ObjectStore) -> list[str]:
