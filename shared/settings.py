@@ -171,7 +171,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("SAMESKY_RELEASE_LIMIT", "64", "messages", "most messages waiting in one queue", _whole),
     Setting(
         "SAMESKY_SEARCH_PRODUCTS",
-        "4000000000000",
+        "3000000000000",
         "products",
         "a search for neighbours of more products of two numbers is cut into steps of at most so many; "
         "the same for all processes",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-PRODUCTS = 4_000_000_000_000
+PRODUCTS = 3_000_000_000_000
 """Products of two numbers in one step, unless set otherwise: about a minute of one core."""
 STEP_BYTES = 3 << 30
 """What one step takes at most beyond the interpreter and numbers of all objects, for which 1 GiB is left of four."""

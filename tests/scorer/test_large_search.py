@@ -166,8 +166,8 @@ def test_a_million_objects_fit_four_gibibytes() -> None:
         grid = cut(objects, dimension, k)
         of_all = objects * (64 + 3 * 8)  # ids of 32 characters, in the file and unpacked; places, order, lots
         assert step_bytes(grid.block, dimension, k) + of_all + GIB // 2 < 4 * GIB
-    assert cut(objects, dimension, 10).blocks ** 2 < 250
-    assert not is_large(70_000, 768, 10)
+    assert cut(objects, dimension, 10).blocks ** 2 == 256
+    assert not is_large(60_000, 768, 10)
 
 
 def test_steps_are_missing_until_they_are_done_and_strips_come_before_tiles() -> None:

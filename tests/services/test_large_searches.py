@@ -21,6 +21,7 @@ from chaos.cluster import wait_until
 from scorer.metrics import metric_versions
 from scorer.pipeline import score
 from scorer.records import read_score
+from scorer.search import grid
 from scorer.search.records import Search, read_join, read_search
 from services import score_worker
 from services.bench import Bench
@@ -200,6 +201,10 @@ def test_searches_come_before_scores_and_the_scores_are_those_of_one_step(
     assert studies.progress(study).state is State.DONE
     left = [key for key in store.keys(keys.NEIGHBOURS) if not keys.is_neighbours(key)]
     assert left == []
+
+
+def test_the_setting_is_what_a_search_is_cut_by_where_nothing_is_set() -> None:
+    assert Settings.read({}).search_products == grid.PRODUCTS
 
 
 def test_embeddings_that_fit_one_step_are_asked_nothing(
