@@ -72,6 +72,10 @@ class Grid:
         """The rows of one block."""
         return slice(index * self.block, min((index + 1) * self.block, self.objects))
 
+    def queries(self, step: Step) -> slice:
+        """The rows for which a step finds neighbours: those of its block; for the table, all."""
+        return slice(0, self.objects) if step.query is None else self.rows(step.query)
+
     def holds(self, step: Step) -> bool:
         """Whether it is a step of a search that is cut so."""
         return all(index is None or 0 <= index < self.blocks for index in step)

@@ -41,8 +41,8 @@ def read_piece(data: bytes, search: Search, step: Step) -> Found:
         raise ValueError(f"its columns are {', '.join(f'{field.name}: {field.type}' for field in table.schema)}")
     metadata = {name.decode(): text.decode() for name, text in (table.schema.metadata or {}).items()}
     sha256 = metadata.pop(_SHA256, None)
-    height = search.grid.rows(step.query or 0).stop - search.grid.rows(step.query or 0).start
-    shape = (height, table.num_rows // height)
+    queries = search.grid.queries(step)
+    shape = (queries.stop - queries.start, table.num_rows // (queries.stop - queries.start))
     if metadata != _metadata(search, step, shape) or table.num_rows != shape[0] * shape[1] or shape[1] > search.k:
         raise ValueError("it is of another step")
     similarities, rows = (table.column(name).to_numpy() for name in (_SIMILARITY, _ROW))

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from scorer.comparison import Neighbours
 from scorer.neighbour_cache import Origin, write_table
 from scorer.neighbours import SEARCH_VERSION
-from scorer.search.grid import TABLE, Step
+from scorer.search.grid import Step
 from scorer.search.merging import merge
 from scorer.search.pieces import read_piece, write_piece
 from scorer.search.places import Places, Rows, read_places
@@ -57,18 +57,18 @@ def do_step(
         return False
     manifest, places = _read_manifest(store, search), _read_places(store, search)
     with threadpool_limits(limits=threads or os.cpu_count() or 1):
-        if step == TABLE:
-            _make_table(store, search, places, before_commit)
-            return True
-        found = (
-            _merge_strip(store, search, step)
-            if step.candidates is None
-            else _tile(store, search, manifest, places, step)
-        )
+        match step:
+            case Step(None, _):
+                _make_table(store, search, places, before_commit)
+                return True
+            case Step(int() as query, None):
+                found = _merge(store, search, query)
+            case Step(int() as query, int() as candidates):
+                found = _tile(store, search, manifest, places, (query, candidates))
     before_commit()
     store.put(keys.search_piece(search.prefix, search.digest, attempt, step.name), write_piece(search, step, found))
     if step.candidates is None:
-        _discard(store, search, search.grid.tiles(step.query or 0))
+        _discard(store, search, search.grid.tiles(query))
     return True
 
 
@@ -77,23 +77,24 @@ def lots_of(search: Search) -> Rows:
     return open_stream("ties", 0, search.embedding.digest, search.id_set).permutation(search.objects)
 
 
-def _tile(store: ObjectStore, search: Search, manifest: Manifest, places: Places, step: Step) -> Found:
-    grid, lots = search.grid, lots_of(search)
-    queries, ours = places.read(store, manifest, grid.rows(step.query or 0))
-    if step.query == step.candidates:
+def _tile(store: ObjectStore, search: Search, manifest: Manifest, places: Places, blocks: tuple[int, int]) -> Found:
+    """The best for one block of queries among one block of candidates, in rows of the sorted ids."""
+    queries, ours = places.read(store, manifest, search.grid.rows(blocks[0]))
+    if blocks[0] == blocks[1]:
         candidates, theirs, own = queries, ours, np.arange(len(ours))
     else:
-        candidates, theirs = places.read(store, manifest, grid.rows(step.candidates or 0))
+        candidates, theirs = places.read(store, manifest, search.grid.rows(blocks[1]))
         own = np.full(len(ours), -1)
-    if step.query == step.candidates and len(ours) == 1:
+    if len(theirs) == 1 and own[0] == 0:  # there is none but the query itself
         return Found(np.empty((1, 0)), np.empty((1, 0), dtype=np.int64))
-    found = nearest_among(queries.matrix, candidates.matrix, search.k, lot=lots[theirs], own=own)
+    found = nearest_among(queries.matrix, candidates.matrix, search.k, lot=lots_of(search)[theirs], own=own)
     return Found(found.similarities, theirs[found.rows])
 
 
-def _merge_strip(store: ObjectStore, search: Search, step: Step) -> Found:
+def _merge(store: ObjectStore, search: Search, query: int) -> Found:
+    """The best for one block of queries among all, from its tiles."""
     lots, stored = lots_of(search), _pieces(store, search)
-    first, *others = search.grid.tiles(step.query or 0)
+    first, *others = search.grid.tiles(query)
     best = _read_piece(store, search, first, stored)
     for tile in others:
         best = merge(best, _read_piece(store, search, tile, stored), search.k, lots)
