@@ -86,15 +86,11 @@ def plan_step_id(spec: ScoreSpec) -> str:
     return f"{spec.digest}:plan"
 
 
-def search_step(search: Search, step: SearchStep, spec: ScoreSpec, study: str) -> Step:
-    """One step of a large search. spec, study: a score that needs its table, and on whose account."""
-    message = {
-        "study": study,
-        "score": spec.digest,
-        "search": search.model_dump(mode="json"),
-        "step": step.name,
-    }
-    return Step(search_step_id(search, step), SCORE, SEARCH_STEP, message)
+def search_steps(search: Search, steps: Iterable[SearchStep], spec: ScoreSpec, study: str) -> Iterator[Step]:
+    """Some steps of a large search. spec, study: a score that needs its table, and on whose account."""
+    message = {"study": study, "score": spec.digest, "search": search.model_dump(mode="json")}
+    for step in steps:
+        yield Step(search_step_id(search, step), SCORE, SEARCH_STEP, message | {"step": step.name})
 
 
 def search_step_id(search: Search, step: SearchStep) -> str:
@@ -177,25 +173,30 @@ class Dispatcher:
     def missing(self, study: Study) -> Iterator[Step]:
         """Steps of a study that are wanted and can be done: scores first, since they finish something."""
         scored, whole = self._ledger.scored_of(study), self._ledger.whole_of(study)
+        told: set[Search] = set()
         for score in self._ledger.scores(study):
             ready = score.pair.left.digest in whole and score.pair.right.digest in whole
             if ready and score.digest not in scored and not self._ledger.score_failure(score):
-                yield from self.steps_of(score, study.id)
+                yield from self.steps_of(score, study.id, told)
         for layers in study.passes:
             wanted = [spec for spec in layers if spec.digest not in whole and not self._ledger.embedding_failure(spec)]
             if wanted:
                 yield from self._missing_parts(wanted, layers, study.id)
 
-    def steps_of(self, score: ScoreSpec, study: str) -> Iterator[Step]:
-        """What is to be done for a score of whole embeddings: it is made, unless large searches come before it."""
+    def steps_of(self, score: ScoreSpec, study: str, told: set[Search]) -> Iterator[Step]:
+        """What is to be done for a score of whole embeddings: it is made, unless large searches come before it.
+
+        told: searches whose steps were given for other scores, and are not given again; those of this one are added.
+        """
         look = self._ledger.look_at_searches(score, self._products)
         if look.ready:
             yield score_step(score, study)
         elif not look.planned:
             yield plan_step(score, study)
         elif not any(map(self._ledger.search_failure, look.steps)):
-            for search, steps in look.steps.items():
-                yield from (search_step(search, step, score, study) for step in steps)
+            for search in [search for search in look.steps if search not in told]:
+                told.add(search)
+                yield from search_steps(search, look.steps[search], score, study)
 
     def _missing_parts(
         self, wanted: Sequence[EmbeddingSpec], layers: Sequence[EmbeddingSpec], study: str

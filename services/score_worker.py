@@ -57,7 +57,8 @@ def announce(message: dict[str, Any]) -> None:
         for study_id in board.wanted_by(spec.digest):
             completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
             missing = (score for score in completed if not ledger.scored(score))
-            steps = (step for score in missing for step in dispatcher.steps_of(score, study_id))
+            told: set[Search] = set()
+            steps = (step for score in missing for step in dispatcher.steps_of(score, study_id, told))
             dispatcher.send([steps], after=board.queued_for(SCORE, study_id))
 
 

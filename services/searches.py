@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from services.ledger import Whole
 
 _REMEMBERED = 20_000
-R = TypeVar("R", Join, Search)
+N = TypeVar("N")
+R = TypeVar("R")
 List = Callable[[str], Mapping[str, str]]
 """Gives the keys under a prefix, which may be remembered for a moment."""
 
@@ -49,6 +50,7 @@ class Searches:
         """Forget all that was remembered."""
         self._joins: dict[str, Join] = {}
         self._searches: dict[str, Search] = {}
+        self._missing: dict[Search, tuple[Mapping[str, str], tuple[Step, ...]]] = {}
 
     def look(self, spec: ScoreSpec, left: Whole, right: Whole, products: int = PRODUCTS) -> Look:
         """What comes before a score of two whole embeddings. products: of one step."""
@@ -64,14 +66,23 @@ class Searches:
         for side in sides:
             whole = wholes[side.digest]
             if is_large(join.objects, whole.dimension, k, products):
-                stored = self._list(keys.neighbours_prefix(side.digest, join.id_set, k))
+                prefix = keys.neighbours_prefix(side.digest, join.id_set, k)
+                stored = self._list(prefix)
                 if keys.neighbours(side.digest, join.id_set, k) in stored:
                     continue
-                search = self._search(keys.neighbours_prefix(side.digest, join.id_set, k), stored, whole)
+                search = self._search(prefix, stored, whole)
                 if search is None:
                     return Look(planned=False)
-                steps[search] = tuple(search.grid.missing(done_steps(search, stored)))
+                steps[search] = self._missing_steps(search, stored)
         return Look(steps=steps)
+
+    def _missing_steps(self, search: Search, stored: Mapping[str, str]) -> tuple[Step, ...]:
+        """The steps that can be done now; found once for all scores that ask while the list is the same."""
+        known = self._missing.get(search)
+        if known is None or known[0] is not stored:
+            known = stored, tuple(search.grid.missing(done_steps(search, stored)))
+            _remember(self._missing, search, known)
+        return known[1]
 
     def join(self, spec: ScoreSpec, left: Whole, right: Whole) -> Join | None:
         """What the two embeddings share, where large searches made somebody look; None for all others."""
@@ -114,7 +125,7 @@ class Searches:
         return found
 
 
-def _remember(memory: dict[str, R], name: str, value: R) -> None:
+def _remember(memory: dict[N, R], name: N, value: R) -> None:
     memory[name] = value
     if len(memory) > _REMEMBERED:
         memory.pop(next(iter(memory)))

@@ -16,7 +16,7 @@ PRODUCTS = 3_000_000_000_000
 """Products of two numbers in one step, unless set otherwise: about a minute of one core."""
 STEP_BYTES = 3 << 30
 """What one step takes at most beyond the interpreter and numbers of all objects, for which 1 GiB is left of four."""
-_SPARE = 16  # candidates that a search may look at beyond k
+_AT_ONCE = 4096  # queries that a search looks at together
 
 
 class Step(NamedTuple):
@@ -125,10 +125,9 @@ def is_large(objects: int, dimension: int, k: int, products: int = PRODUCTS) -> 
 def step_bytes(block: int, dimension: int, k: int) -> int:
     """Bytes that a tile of `block` by `block` rows takes at most, besides what does not grow with it.
 
-    Queries and candidates in float32, as read and at length one: 4 arrays. For each query k and some spare candidates:
-    similarity and row in float32 and int64 as FAISS gives them, in float64 and int64 as they are kept, twice, and their
-    order. A strip holds the same of the best so far and of one tile.
+    Queries and candidates in float32, as read and at length one: 4 arrays. For each query its k nearest, similarity and
+    row in 16 bytes, as found, as told, and as written; a strip holds them of the best so far, of one tile, and of both
+    with their order. And what is looked at for some queries at once: at most an eighth of the block, 32 bytes each.
     """
-    vectors = 4 * 4 * dimension
-    found = (k + _SPARE) * (12 + 2 * 16 + 8) + k * 2 * (16 + 8)
-    return block * (vectors + found)
+    vectors, found, looked_at = 4 * 4 * dimension, 5 * 16 * k, _AT_ONCE * 32 // 8
+    return block * (vectors + found + looked_at)

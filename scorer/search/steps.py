@@ -85,10 +85,9 @@ def _tile(store: ObjectStore, search: Search, manifest: Manifest, places: Places
     else:
         candidates, theirs = places.read(store, manifest, search.grid.rows(blocks[1]))
         own = np.full(len(ours), -1)
-    if len(theirs) == 1 and own[0] == 0:  # there is none but the query itself
-        return Found(np.empty((1, 0)), np.empty((1, 0), dtype=np.int64))
     found = nearest_among(queries.matrix, candidates.matrix, search.k, lot=lots_of(search)[theirs], own=own)
-    return Found(found.similarities, theirs[found.rows])
+    there = len(theirs) - (blocks[0] == blocks[1])  # of each query: a small block has fewer than k
+    return Found(found.similarities[:, :there], theirs[found.rows[:, :there]])
 
 
 def _merge(store: ObjectStore, search: Search, query: int) -> Found:
