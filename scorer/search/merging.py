@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scorer.search.standin import Found
+from scorer.neighbours import Found
 
 _BLOCK = 4096
 

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from scorer.neighbours import Found
 from scorer.search.grid import Step
 from scorer.search.records import Search
-from scorer.search.standin import Found
 
 _SIMILARITY, _ROW, _SHA256 = "similarity", "row", "sha256"
 _SCHEMA = pa.schema([pa.field(_SIMILARITY, pa.float64(), False), pa.field(_ROW, pa.int32(), False)])

@@ -15,13 +15,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from scorer.comparison import Neighbours
 from scorer.neighbour_cache import Origin, write_table
-from scorer.neighbours import SEARCH_VERSION
+from scorer.neighbours import SEARCH_VERSION, Found, nearest_among
 from scorer.search.grid import Step
 from scorer.search.merging import merge
 from scorer.search.pieces import read_piece, write_piece
 from scorer.search.places import Places, Rows, read_places
 from scorer.search.records import Search, done_steps, read_search
-from scorer.search.standin import Found, nearest_among
 from scorer.streams import open_stream
 from shared import keys
 from shared.embeddings import read_manifest_with_hash

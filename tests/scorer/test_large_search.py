@@ -132,10 +132,27 @@ def test_whatever_the_grid_the_order_and_the_storage_the_bits_are_those_of_one_s
     assert not [key for key in store.keys(keys.NEIGHBOURS) if not keys.is_neighbours(key)], "nothing else is left"
 
 
+def test_many_vectors_of_low_rank_with_duplicates_give_the_bits_of_one_step() -> None:
+    """Enough of them that one step may search in sketches, and tiles do not."""
+    n, dimension, rng = 4_500, 48, np.random.default_rng(8)
+    store, spec = MemoryStore(), make_pair((n, n), part_rows=700)
+    ids = [f"g{row:05d}" for row in range(n)]
+    for side in (spec.pair.left, spec.pair.right):
+        matrix = rng.normal(size=(n, 6)) @ rng.normal(size=(6, dimension)) + 0.1 * rng.normal(size=(n, dimension))
+        matrix[::9] = matrix[1::9]
+        keep(store, side, [ids[row] for row in rng.permutation(n)], matrix.astype(np.float32))
+    plan_searches(spec, store=store, before_commit=lambda: None, products=2_000 * 2_000 * dimension)
+    search = searches(store, spec)[0]
+    assert search.grid == Grid(n, 1_500)
+    finish(store, search, rng)
+    made = store.get(keys.neighbours(search.embedding.digest, search.id_set, 3))
+    assert made == table_in_one_step(store, search.embedding, tuple(ids), 3)
+
+
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_merging_is_sorting_in_whatever_order_the_tiles_come(data: st.DataObject) -> None:
-    from scorer.search.standin import Found
+    from scorer.neighbours import Found
 
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     m, n, k = (data.draw(st.integers(low, high)) for low, high in ((1, 5), (1, 30), (1, 6)))
