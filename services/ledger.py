@@ -15,7 +15,7 @@ from services.board import Board
 from services.discoveries import PValue, p_values_of
 from services.failures import describe_failure
 from shared import keys
-from shared.contracts import EmbeddingSpec, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec, Study
 from shared.embeddings import read_manifest
 from shared.endings import list_endings, state_at
 from shared.errors import BadRecord, BrokerUnavailable, UnknownName
@@ -119,20 +119,20 @@ class Ledger:
         unreadable = self._unreadable.get(spec.digest)
         if unreadable:
             return describe_failure(unreadable, work=spec.digest, label=spec.label, attempts=1)
-        return self._failure(spec.dataset.name, spec.digest, spec.label)
+        return self._failure(spec.dataset.name, spec.digest, spec)
 
     def score_failure(self, spec: ScoreSpec) -> Failure | None:
         """Why the pair ended without a score, if it did of itself."""
-        return self._failure(spec.pair.left.dataset.name, spec.digest, spec.pair.label)
+        return self._failure(spec.pair.left.dataset.name, spec.digest, spec.pair)
 
-    def _failure(self, dataset: str, work: str, label: str) -> Failure | None:
+    def _failure(self, dataset: str, work: str, subject: EmbeddingSpec | PairSpec) -> Failure | None:
         key = self._list(keys.work_endings(dataset), self._list_endings).get(work)
         if key is None or state_at(key) is not State.FAILED:
             return None
         try:
             ending = self._ending(key)
         except BadRecord as error:
-            return describe_failure(error, work=work, label=label, attempts=1)
+            return describe_failure(error, work=work, label=subject.label, attempts=1)
         return ending.failure if ending else None
 
     def cancelled(self, study_id: str) -> bool:
@@ -162,12 +162,19 @@ class Ledger:
         return listed
 
     def refresh(self) -> None:
-        """Ask again for every list at its next use."""
+        """Ask again for every list, and for every embedding that was not whole, at their next use."""
         self._lists.clear()
 
     def whole_of(self, study: Study) -> set[str]:
-        """The digests of those embeddings of a study that are finished."""
-        return {spec.digest for spec in study.embeddings if self.whole(spec)}
+        """The digests of those embeddings of a study that are finished; many that were not are asked for at times."""
+        unknown = [spec for spec in study.embeddings if spec.digest not in self._whole]
+        known = {spec.digest for spec in study.embeddings} - {spec.digest for spec in unknown}
+
+        def ask(_: str = "") -> Mapping[str, str]:
+            return {spec.digest: spec.label for spec in unknown if self.whole(spec)}
+
+        found = ask() if len(unknown) <= _FEW else self._list(keys.study(study.id), ask)
+        return known | found.keys()
 
     def pair_failures(self, study: Study, scored: set[str]) -> dict[str, Failure]:
         """Why pairs of a study ended, or will end, without a score, by digest of the score wanted.
@@ -175,7 +182,8 @@ class Ledger:
         It is a pair's own failure, or that of an embedding it needs. Each embedding is asked for once, however many
         pairs want it. scored: of `scored_of`.
         """
-        lost = {spec.digest: self.embedding_failure(spec) for spec in study.embeddings if not self.whole(spec)}
+        whole = self.whole_of(study)
+        lost = {spec.digest: self.embedding_failure(spec) for spec in study.embeddings if spec.digest not in whole}
         found: dict[str, Failure] = {}
         for spec in self.scores(study):
             failure = None if spec.digest in scored else self._pair_failure(spec, lost)

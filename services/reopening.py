@@ -31,7 +31,8 @@ class Reopening:
         # Another process may have cancelled it, or taken damage back, a moment ago.
         self._ledger.keep_up(self._board)
         self._ledger.refresh()
-        if self._ledger.cancelled(study.id):
+        cancelled = self._ledger.cancelled(study.id)
+        if cancelled:
             add_ending(self._store, keys.study_endings(), ending_of(study.id, study.title or study.id, State.QUEUED))
         failures = self._failures(study)
         if any(_is_damage(failure) for failure, _ in failures.values()):
@@ -44,7 +45,8 @@ class Reopening:
             if spec.digest in failures:
                 steps += [part_step_id(spec.digest, index) for index in range(spec.parts())]
         steps += [score.digest for score in self._ledger.scores(study) if score.digest in failures]
-        self._ledger.refresh()
+        if failures or cancelled:
+            self._ledger.refresh()
         try:
             self._board.forget(steps)
         except BrokerUnavailable as error:
@@ -81,8 +83,9 @@ class Reopening:
     def _failures(self, study: Study) -> dict[str, tuple[Failure, str]]:
         """What failed of itself, by digest."""
         found: dict[str, tuple[Failure, str]] = {}
+        whole = self._ledger.whole_of(study)
         for spec in study.embeddings:
-            failure = None if self._ledger.whole(spec) else self._ledger.embedding_failure(spec)
+            failure = None if spec.digest in whole else self._ledger.embedding_failure(spec)
             if failure:
                 found[spec.digest] = (failure, spec.label)
         scored = self._ledger.scored_of(study)
