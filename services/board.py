@@ -134,10 +134,10 @@ class Board:
             return bool(self._redis.sismember(_CANCELLED, work))
 
     def allow(self, works: Iterable[str]) -> None:
-        """Let steps of these jobs and scores begin again. Where none is cancelled, which is often, they are not sent."""
+        """Let steps of these jobs and scores begin again."""
         names = list(works)
         with named_errors():
-            if names and self._redis.scard(_CANCELLED):
+            if names and self._redis.scard(_CANCELLED):  # mostly none is, and there may be thousands of names
                 self._redis.srem(_CANCELLED, *names)
 
     def delivery(self, tag: str | None) -> Delivery:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from scorer.ready import completed_by
 from services.board import Board
 from services.broker import EMBED, EMBED_PART, PRIORITIES, SCORE, SCORE_PAIR, Sender
 from services.failures import now, worker_name
@@ -92,6 +93,19 @@ class Dispatcher:
     def release(self, studies: Sequence[Study]) -> int:
         """Send missing steps of `studies`; how many. Small studies do not wait behind huge ones."""
         return self.send([steps for study in studies for steps in self.missing(study)])
+
+    def announced(self, spec: EmbeddingSpec) -> int:
+        """Send the scores that an embedding completes which is said to be whole; how many.
+
+        Costs its own pairs, and of these no more than the queue has room for.
+        """
+        sent = 0
+        for study_id in self._board.wanted_by(spec.digest):
+            study = self._ledger.study(study_id)
+            completed = completed_by(study, spec.digest, lambda side: self._ledger.whole(side) is not None)
+            steps = (score_step(score, study_id) for score in completed if not self._ledger.scored(score))
+            sent += self.send([steps], after=self._board.queued_for(SCORE, study_id))
+        return sent
 
     def send(self, wanted: Sequence[Iterator[Step]], *, after: int = 0) -> int:
         """Send those steps that are not queued, running or resting, as far as the queues have room; how many.

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.bench import Bench, edge
 from services.broker import ANNOUNCE, SCORE, SCORE_PAIR, Sender
-from services.dispatch import Dispatcher, score_step
+from services.dispatch import Dispatcher
 from services.leases import Lease
 from services.ledger import Ledger
 from services.messages import Announcement, ScoreMessage, parse_message
@@ -43,17 +43,10 @@ def score_pair(self: Any, message: dict[str, Any]) -> None:
 
 @app.task(name=ANNOUNCE)  # type: ignore[untyped-decorator]
 def announce(message: dict[str, Any]) -> None:
-    """An embedding is said to be whole: send the scores it completes. Costs its own pairs, not the study's."""
-    from scorer.ready import completed_by
-
+    """An embedding is said to be whole: send the scores it completes."""
     with edge():
         spec = parse_message(Announcement, message).embedding
-        ledger, board = _ledger(), _bench.board
-        dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
-        for study_id in board.wanted_by(spec.digest):
-            completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
-            steps = (score_step(score, study_id) for score in completed if not ledger.scored(score))
-            dispatcher.send([steps], after=board.queued_for(SCORE, study_id))
+        Dispatcher(_ledger(), _bench.board, Sender(app), limit=_settings.release_limit).announced(spec)
 
 
 def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -64,7 +64,7 @@ class Nested(Contract):
 _NEVER = object()  # no field's value
 
 
-@lru_cache(maxsize=None)
+@cache
 def _identity_of(contract: type[Contract]) -> list[tuple[str, str, object]]:
     """The fields of an identity, in order: how each begins in JSON, its name, and the value at which it is left out."""
     fields = sorted(contract.model_fields.keys() - contract.NOT_IDENTITY)
