@@ -160,7 +160,9 @@ class Dispatcher:
         scored, whole = self._ledger.scored_of(study), self._ledger.whole_of(study)
         for score in self._ledger.scores(study):
             ready = score.pair.left.digest in whole and score.pair.right.digest in whole
-            if ready and score.digest not in scored and not self._ledger.score_failure(score):
+            if not ready or score.digest in scored or self._ledger.score_failure(score):
+                continue
+            if not self._ledger.scored(score):  # it may have been made since the list was
                 yield score_step(score, study.id)
 
     def _missing_passes(self, study: Study) -> Iterator[Step]:

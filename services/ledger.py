@@ -162,8 +162,11 @@ class Ledger:
         return listed
 
     def refresh(self) -> None:
-        """Ask again for every list, and for every embedding that was not whole, at their next use."""
-        self._lists.clear()
+        """Ask again, at the next use, how work ended, and for what was not whole.
+
+        Not for the list of scores, which is long, and which nothing leaves: one that it misses is asked for by itself.
+        """
+        self._lists = {prefix: listed for prefix, listed in self._lists.items() if prefix.startswith(keys.SCORES)}
 
     def whole_of(self, study: Study) -> set[str]:
         """The digests of those embeddings of a study that are finished; many that were not are asked for at times."""
