@@ -7,10 +7,10 @@ Calling it too often does no harm: what is queued or running is not sent again.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from scorer.ready import completed_by
 from scorer.search.grid import PRODUCTS
 from scorer.search.grid import Step as SearchStep
 from scorer.search.records import Search
@@ -125,20 +125,37 @@ class Dispatcher:
 
     def release(self, studies: Sequence[Study]) -> int:
         """Send missing steps of `studies`; how many. Small studies do not wait behind huge ones."""
-        return self.send([self.missing(study) for study in studies])
+        return self.send([steps for study in studies for steps in self.missing(study)])
+
+    def announced(self, spec: EmbeddingSpec) -> int:
+        """Send the scores that an embedding completes which is said to be whole; how many.
+
+        Costs its own pairs, and of these no more than the queue has room for.
+        """
+        sent = 0
+        for study_id in self._board.wanted_by(spec.digest):
+            study = self._ledger.study(study_id)
+            completed = completed_by(study, spec.digest, lambda side: self._ledger.whole(side) is not None)
+            told: set[Search] = set()
+            missing = (score for score in completed if not self._ledger.scored(score))
+            steps = (step for score in missing for step in self.steps_of(score, study_id, told))
+            sent += self.send([steps], after=self._board.queued_for(SCORE, study_id))
+        return sent
 
     def send(self, wanted: Sequence[Iterator[Step]], *, after: int = 0) -> int:
         """Send those steps that are not queued, running or resting, as far as the queues have room; how many.
 
-        wanted: for each study its missing steps, in the order of their use. Studies take turns, and the first
+        wanted: for each study and queue the missing steps, in the order of their use. Studies take turns, and the first
         steps of each have the highest priority, and find room in a full queue; those that became the first while they
-        waited are moved ahead. after: how many missing steps of the study come before those that are given; its first
-        ones are favoured once, not at every call.
+        waited are moved ahead. No more of them are taken than could be sent now, so that what is beyond costs nothing.
+        after: how many missing steps of the study come before those that are given; its first ones are favoured once,
+        not at every call.
         """
         queued = {queue: self._board.waiting_steps(queue) for queue in (EMBED, SCORE)}
         room = {queue: self._limit - len(waiting) for queue, waiting in queued.items()}
         sent, seen = 0, set[str]()  # two studies may want the same step
-        for batch in _batches(_in_turn([_ranked(steps, self._limit, after) for steps in wanted]), _BATCH):
+        ranked_steps = [_ranked(steps, room, most=2 * self._limit, after=after) for steps in wanted]
+        for batch in _batches(_in_turn(ranked_steps), _BATCH):
             ids = [step.id for step, _ in batch]
             running = self._board.running({*ids, *(beside for step, _ in batch for beside in step.beside)})
             resting = self._board.resting(ids)
@@ -170,14 +187,22 @@ class Dispatcher:
         step = ranked.step
         self._sender.send(step.task, step.queue, step.message, message_id=step.id, priority=ranked.priority)
 
-    def missing(self, study: Study) -> Iterator[Step]:
-        """Steps of a study that are wanted and can be done: scores first, since they finish something."""
+    def missing(self, study: Study) -> tuple[Iterator[Step], Iterator[Step]]:
+        """Steps of a study that are wanted and can be done: its scores, and the parts of its embeddings."""
+        return self._missing_scores(study), self._missing_passes(study)
+
+    def _missing_scores(self, study: Study) -> Iterator[Step]:
         scored, whole = self._ledger.scored_of(study), self._ledger.whole_of(study)
         told: set[Search] = set()
         for score in self._ledger.scores(study):
             ready = score.pair.left.digest in whole and score.pair.right.digest in whole
-            if ready and score.digest not in scored and not self._ledger.score_failure(score):
+            if not ready or score.digest in scored or self._ledger.score_failure(score):
+                continue
+            if not self._ledger.scored(score):  # it may have been made since the list was
                 yield from self.steps_of(score, study.id, told)
+
+    def _missing_passes(self, study: Study) -> Iterator[Step]:
+        whole = self._ledger.whole_of(study)
         for layers in study.passes:
             wanted = [spec for spec in layers if spec.digest not in whole and not self._ledger.embedding_failure(spec)]
             if wanted:
@@ -237,9 +262,10 @@ class Dispatcher:
 
     def complete(self, study: Study) -> bool:
         """Whether every job and every pair of the study is done."""
-        return all(self._ledger.whole(spec) for spec in study.embeddings) and len(self._ledger.scored_of(study)) == len(
-            self._ledger.scores(study)
-        )
+        whole = self._ledger.whole_of(study)
+        if not all(spec.digest in whole for spec in study.embeddings):
+            return False
+        return len(self._ledger.scored_of(study)) == len(self._ledger.scores(study))
 
 
 def _queued() -> Transition:
@@ -251,15 +277,15 @@ def _rows_of(spec: EmbeddingSpec, index: int) -> int:
     return max(0, stop - start)
 
 
-def _ranked(steps: Iterator[Step], limit: int, after: int) -> Iterator[Ranked]:
-    """The steps with their ranks, until enough of one queue are seen that no more of it could be sent now."""
-    ranks: Counter[str] = Counter()
-    for step in steps:
-        if ranks[step.queue] < 2 * limit:
-            yield Ranked(step, after + ranks[step.queue])
-        elif step.queue == EMBED:  # parts come last: nothing else is to come
+def _ranked(steps: Iterator[Step], room: Mapping[str, int], *, most: int, after: int) -> Iterator[Ranked]:
+    """The steps with their ranks, at most so many, and none that could not be sent. room: of each queue, as it is then.
+
+    All are of one queue.
+    """
+    for rank, step in enumerate(itertools.islice(steps, most), after):
+        if rank >= _RANKS[0] and room[step.queue] <= 0:
             return
-        ranks[step.queue] += 1
+        yield Ranked(step, rank)
 
 
 def _in_turn(queues: Sequence[Iterator[Ranked]]) -> Iterator[Ranked]:

@@ -17,7 +17,7 @@ from services.discoveries import PValue, p_values_of
 from services.failures import describe_failure
 from services.searches import Look, Searches
 from shared import keys
-from shared.contracts import EmbeddingSpec, ScoreSpec, Study
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec, Study
 from shared.embeddings import read_manifest_with_hash
 from shared.endings import list_endings, state_at
 from shared.errors import BadRecord, BrokerUnavailable, UnknownName
@@ -127,15 +127,15 @@ class Ledger:
         unreadable = self._unreadable.get(spec.digest)
         if unreadable:
             return describe_failure(unreadable, work=spec.digest, label=spec.label, attempts=1)
-        return self._failure(spec.dataset.name, spec.digest, spec.label)
+        return self._failure(spec.dataset.name, spec.digest, spec)
 
     def score_failure(self, spec: ScoreSpec) -> Failure | None:
         """Why the pair ended without a score, if it did of itself."""
-        return self._failure(spec.pair.left.dataset.name, spec.digest, spec.pair.label)
+        return self._failure(spec.pair.left.dataset.name, spec.digest, spec.pair)
 
     def search_failure(self, search: Search) -> Failure | None:
         """Why there is no neighbour table and will be none: a step of its search failed."""
-        return self._failure(search.embedding.dataset.name, search.digest, search.label)
+        return self._failure(search.embedding.dataset.name, search.digest, search)
 
     def look_at_searches(self, spec: ScoreSpec, products: int) -> Look:
         """What large searches come before a score of whole embeddings. products: of one of their steps."""
@@ -161,14 +161,14 @@ class Ledger:
     def _list_keys(self, prefix: str) -> Mapping[str, str]:
         return {key: key for key in self.store.keys(prefix)}
 
-    def _failure(self, dataset: str, work: str, label: str) -> Failure | None:
+    def _failure(self, dataset: str, work: str, subject: EmbeddingSpec | PairSpec | Search) -> Failure | None:
         key = self._list(keys.work_endings(dataset), self._list_endings).get(work)
         if key is None or state_at(key) is not State.FAILED:
             return None
         try:
             ending = self._ending(key)
         except BadRecord as error:
-            return describe_failure(error, work=work, label=label, attempts=1)
+            return describe_failure(error, work=work, label=subject.label, attempts=1)
         return ending.failure if ending else None
 
     def cancelled(self, study_id: str) -> bool:
@@ -198,12 +198,22 @@ class Ledger:
         return listed
 
     def refresh(self) -> None:
-        """Ask again for every list at its next use."""
-        self._lists.clear()
+        """Ask again, at the next use, how work ended, and for what was not whole.
+
+        Not for the list of scores, which is long, and which nothing leaves: one that it misses is asked for by itself.
+        """
+        self._lists = {prefix: listed for prefix, listed in self._lists.items() if prefix.startswith(keys.SCORES)}
 
     def whole_of(self, study: Study) -> set[str]:
-        """The digests of those embeddings of a study that are finished."""
-        return {spec.digest for spec in study.embeddings if self.whole(spec)}
+        """The digests of those embeddings of a study that are finished; many that were not are asked for at times."""
+        unknown = [spec for spec in study.embeddings if spec.digest not in self._whole]
+        known = {spec.digest for spec in study.embeddings} - {spec.digest for spec in unknown}
+
+        def ask(_: str = "") -> Mapping[str, str]:
+            return {spec.digest: spec.label for spec in unknown if self.whole(spec)}
+
+        found = ask() if len(unknown) <= _FEW else self._list(keys.study(study.id), ask)
+        return known | found.keys()
 
     def pair_failures(self, study: Study, scored: set[str]) -> dict[str, Failure]:
         """Why pairs of a study ended, or will end, without a score, by digest of the score wanted.
@@ -211,7 +221,8 @@ class Ledger:
         It is a pair's own failure, or that of an embedding or a large search it needs. Each embedding is asked for
         once, however many pairs want it. scored: of `scored_of`.
         """
-        lost = {spec.digest: self.embedding_failure(spec) for spec in study.embeddings if not self.whole(spec)}
+        whole = self.whole_of(study)
+        lost = {spec.digest: self.embedding_failure(spec) for spec in study.embeddings if spec.digest not in whole}
         found: dict[str, Failure] = {}
         searches = self.searches_of(study, scored)
         for spec in self.scores(study):

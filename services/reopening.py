@@ -41,7 +41,8 @@ class Reopening:
         # Another process may have cancelled it, or taken damage back, a moment ago.
         self._ledger.keep_up(self._board)
         self._ledger.refresh()
-        if self._ledger.cancelled(study.id):
+        cancelled = self._ledger.cancelled(study.id)
+        if cancelled:
             add_ending(self._store, keys.study_endings(), ending_of(study.id, study.title or study.id, State.QUEUED))
         failed = self._failed(study)
         if any(_is_damage(each.failure) for each in failed.values()):
@@ -49,7 +50,8 @@ class Reopening:
         for work, (failure, label, dataset, _) in failed.items():
             add_ending(self._store, keys.work_endings(dataset), ending_of(work, label, State.QUEUED))
             _log.info("%s is taken up again after: %s", label, failure.wrong)
-        self._ledger.refresh()
+        if failed or cancelled:
+            self._ledger.refresh()
         try:
             self._board.forget(step for each in failed.values() for step in each.steps)
         except BrokerUnavailable as error:
@@ -86,8 +88,9 @@ class Reopening:
     def _failed(self, study: Study) -> dict[str, _Failed]:
         """What failed of itself, by digest."""
         found: dict[str, _Failed] = {}
+        whole = self._ledger.whole_of(study)
         for spec in study.embeddings:
-            failure = None if self._ledger.whole(spec) else self._ledger.embedding_failure(spec)
+            failure = None if spec.digest in whole else self._ledger.embedding_failure(spec)
             if failure:
                 steps = [part_step_id(spec.digest, index) for index in range(spec.parts())]
                 found[spec.digest] = _Failed(failure, spec.label, spec.dataset.name, steps)

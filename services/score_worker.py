@@ -46,20 +46,11 @@ def score_pair(self: Any, message: dict[str, Any]) -> None:
 
 @app.task(name=ANNOUNCE)  # type: ignore[untyped-decorator]
 def announce(message: dict[str, Any]) -> None:
-    """An embedding is said to be whole: send the scores it completes. Costs its own pairs, not the study's."""
-    from scorer.ready import completed_by
-
+    """An embedding is said to be whole: send the scores it completes."""
     with edge():
         spec = parse_message(Announcement, message).embedding
-        ledger, board = _ledger(), _bench.board
         limits = {"limit": _settings.release_limit, "products": _settings.search_products}
-        dispatcher = Dispatcher(ledger, board, Sender(app), **limits)
-        for study_id in board.wanted_by(spec.digest):
-            completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
-            missing = (score for score in completed if not ledger.scored(score))
-            told: set[Search] = set()
-            steps = (step for score in missing for step in dispatcher.steps_of(score, study_id, told))
-            dispatcher.send([steps], after=board.queued_for(SCORE, study_id))
+        Dispatcher(_ledger(), _bench.board, Sender(app), **limits).announced(spec)
 
 
 @app.task(name=PLAN_SEARCHES, bind=True)  # type: ignore[untyped-decorator]

@@ -19,7 +19,7 @@ from services.discoveries import PValue, q_values
 from services.dispatch import Dispatcher, part_step_id
 from services.garbage import Garbage
 from services.histories import job_history, pair_history
-from services.ledger import Ledger
+from services.ledger import Ledger, Whole
 from services.metered_store import MeteredStore
 from services.meters import Meters
 from services.redis_errors import without_redis
@@ -208,14 +208,21 @@ class Studies:
         with without_redis("progress is unknown"):
             running = self._board.running(step for ids in steps.values() for step in ids)
             rows = self._board.rows_done(spec.digest for spec in specs)
-        cancelled = self._ledger.cancelled(study.id)
+        cancelled, finished = self._ledger.cancelled(study.id), self._ledger.whole_of(study)
         return [
-            self._job(spec, done, any(step in running for step in steps[spec.digest]), cancelled)
+            self._job(
+                spec,
+                self._ledger.whole(spec) if spec.digest in finished else None,
+                done,
+                any(step in running for step in steps[spec.digest]),
+                cancelled,
+            )
             for spec, done in zip(specs, rows, strict=True)
         ]
 
-    def _job(self, spec: EmbeddingSpec, done: RowsDone, running: bool, cancelled: bool) -> JobProgress:
-        whole = self._ledger.whole(spec)
+    def _job(
+        self, spec: EmbeddingSpec, whole: Whole | None, done: RowsDone, running: bool, cancelled: bool
+    ) -> JobProgress:
         failure = None if whole else self._ledger.embedding_failure(spec)
         total = spec.dataset.rows
         state = _state(whole is not None, failure is not None, cancelled, running or done.rows > 0)

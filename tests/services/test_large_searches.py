@@ -216,7 +216,9 @@ def test_embeddings_that_fit_one_step_are_asked_nothing(
         real = getattr(store, name)
         monkeypatch.setattr(store, name, lambda key, real=real: (asked.append(key), real(key))[1])
     dispatcher = Dispatcher(ledger, board, sender, limit=64)
-    assert len([step for step in dispatcher.missing(study) if step.task == SCORE_PAIR]) == len(study.pairs)
+    assert len([step for steps in dispatcher.missing(study) for step in steps if step.task == SCORE_PAIR]) == len(
+        study.pairs
+    )
     assert not [key for key in asked if key.startswith((keys.NEIGHBOURS, keys.JOINS))]
 
 
