@@ -407,7 +407,7 @@ def processes(redis_url: str, redis: Redis, tmp_path: Path) -> Iterator[dict[str
         "OMP_NUM_THREADS": "1",
         "SAMESKY_REDIS_URL": redis_url,
         "SAMESKY_STORE_URL": f"file://{tmp_path / 'store'}",
-        "SAMESKY_SEARCH_PRODUCTS": str(50 * 50 * DIMENSION),
+        "SAMESKY_SEARCH_PRODUCTS": str(80 * 80 * DIMENSION),
         "SAMESKY_THREADS": "1",
         "SAMESKY_LEASE_SECONDS": "2",
         "SAMESKY_VISIBILITY_SECONDS": "2",
