@@ -7,7 +7,7 @@ Calling it too often does no harm: what is queued or running is not sent again.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from scorer.ready import completed_by
@@ -189,10 +189,11 @@ class Dispatcher:
 
     def missing(self, study: Study) -> tuple[Iterator[Step], Iterator[Step]]:
         """Steps of a study that are wanted and can be done: its scores, and the parts of its embeddings."""
-        return self._missing_scores(study), self._missing_passes(study)
+        whole = self._ledger.whole_of(study)
+        return self._missing_scores(study, whole), self._missing_passes(study, whole)
 
-    def _missing_scores(self, study: Study) -> Iterator[Step]:
-        scored, whole = self._ledger.scored_of(study), self._ledger.whole_of(study)
+    def _missing_scores(self, study: Study, whole: Collection[str]) -> Iterator[Step]:
+        scored = self._ledger.scored_of(study)
         told: set[Search] = set()
         for score in self._ledger.scores(study):
             ready = score.pair.left.digest in whole and score.pair.right.digest in whole
@@ -201,8 +202,7 @@ class Dispatcher:
             if not self._ledger.scored(score):  # it may have been made since the list was
                 yield from self.steps_of(score, study.id, told)
 
-    def _missing_passes(self, study: Study) -> Iterator[Step]:
-        whole = self._ledger.whole_of(study)
+    def _missing_passes(self, study: Study, whole: Collection[str]) -> Iterator[Step]:
         for layers in study.passes:
             wanted = [spec for spec in layers if spec.digest not in whole and not self._ledger.embedding_failure(spec)]
             if wanted:
@@ -262,10 +262,9 @@ class Dispatcher:
 
     def complete(self, study: Study) -> bool:
         """Whether every job and every pair of the study is done."""
-        whole = self._ledger.whole_of(study)
-        if not all(spec.digest in whole for spec in study.embeddings):
-            return False
-        return len(self._ledger.scored_of(study)) == len(self._ledger.scores(study))
+        return all(self._ledger.whole(spec) for spec in study.embeddings) and len(self._ledger.scored_of(study)) == len(
+            self._ledger.scores(study)
+        )
 
 
 def _queued() -> Transition:
