@@ -60,6 +60,8 @@ class Ledger:
         self._unreadable: dict[str, BadRecord] = {}
         self._endings: OrderedDict[str, Ending] = OrderedDict()
         self._lists: dict[str, tuple[float, Mapping[str, str]]] = {}
+        self.learned = time.monotonic()
+        """When it last found out that something is done, or forgot: a list that is older may contradict it."""
 
     def keep_up(self, board: Board) -> bool:
         """Forget, if somebody began a new epoch since the last call; whether so. Without Redis, go on as before."""
@@ -86,6 +88,7 @@ class Ledger:
             if manifest is None:
                 return None
             _remember(self._whole, digest, Whole(manifest.rows, manifest.dropped, manifest.repaired))
+            self.learned = time.monotonic()
         return self._whole[digest]
 
     def scored(self, spec: ScoreSpec) -> bool:
@@ -95,6 +98,7 @@ class Ledger:
             if not self.store.exists(keys.score(spec)):
                 return False
             _remember(self._scored, digest, None, _REMEMBERED_SCORES)
+            self.learned = time.monotonic()
         return True
 
     def scored_of(self, study: Study) -> set[str]:
@@ -109,6 +113,7 @@ class Ledger:
         for spec in unknown:
             if spec.digest in there:
                 _remember(self._scored, spec.digest, None, _REMEMBERED_SCORES)
+                self.learned = time.monotonic()
         return {spec.digest for spec in scores if spec.digest in there or spec.digest in self._scored}
 
     def _list_scores(self, prefix: str) -> Mapping[str, str]:
