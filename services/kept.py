@@ -7,6 +7,7 @@ kept, and is read again each time it is asked for.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
@@ -61,7 +62,7 @@ class Kept(Generic[Record, Rows]):
         """About how much memory the rows take."""
         return self._bytes
 
-    def listed(self, since: float = 0.0) -> Listed:
+    def listed(self, since: float = -math.inf) -> Listed:
         """The records that are there; see `Listing.get`."""
         listed = self._listing.get(since)
         if self._tidied is None or self._tidied.tags is not listed.tags:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 import time
 from bisect import bisect_left
@@ -66,15 +67,17 @@ class Listing:
     and at twice that age no more. Few keys are listed every time.
     """
 
-    def __init__(self, list_all: Callable[[], Iterable[tuple[str, str]]]) -> None:
-        self._list_all = list_all
+    def __init__(
+        self, list_all: Callable[[], Iterable[tuple[str, str]]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._list_all, self._clock = list_all, clock
         self._lock, self._renewing = threading.Lock(), threading.Lock()
         self._listed: Listed | None = None
-        self._since, self._ahead = 0.0, False
+        self._since, self._ahead = -math.inf, False
 
-    def get(self, since: float = 0.0) -> Listed:
-        """What is there; at any rate all that was by `since`, of the monotonic clock. Raises StoreUnavailable."""
-        asked = time.monotonic()
+    def get(self, since: float = -math.inf) -> Listed:
+        """What is there; at any rate all that was there by `since`, of the monotonic clock. Raises StoreUnavailable."""
+        asked = self._clock()
         listed = self._good(asked, since)
         if listed is None:
             with self._renewing:
@@ -87,19 +90,19 @@ class Listing:
     def forget(self) -> None:
         """Give on no listing that was begun before now."""
         with self._lock:
-            self._since = time.monotonic()
+            self._since = self._clock()
 
     def _good(self, asked: float, since: float) -> Listed | None:
         with self._lock:
             listed, since = self._listed, max(since, self._since)
-        if listed is None or listed.began < since or listed.began < asked - 2 * listed.fresh:
+        if listed is None or listed.began <= since or listed.began < asked - 2 * listed.fresh:
             return None
         return listed
 
     def _renew(self) -> Listed:
-        began = time.monotonic()
+        began = self._clock()
         tags = dict(self._list_all())
-        took = time.monotonic() - began
+        took = self._clock() - began
         with self._lock:
             before = self._listed
             if before is not None and before.tags == tags:  # what was made of the same keys stays with them
