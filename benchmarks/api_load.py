@@ -10,7 +10,7 @@ the answer's last, connections kept.
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import os
 import selectors
 import socket
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,18 +38,40 @@ _START_SECONDS, _GRACE_SECONDS = 120, 10
 
 
 class Latency(NamedTuple):
-    """Seconds of answers of one kind, and answers in a second, all connections together."""
+    """Seconds of answers of one kind; answers in a second, all connections together; processor seconds of each.
+
+    The last tells what an answer costs however busy the machine is. With so many in flight on one process none takes
+    less than IN_FLIGHT times that.
+    """
 
     median: float
     p99: float
     most: float
     rate: float
+    processor: float
 
     @classmethod
-    def of(cls, seconds: Sequence[float], whole: float) -> Latency:
-        """The latency of answers that took `seconds` each, and `whole` seconds together."""
+    def of(cls, seconds: Sequence[float], whole: float, processor: float) -> Latency:
+        """The latency of answers that took `seconds` each, and together `whole` seconds, and so many of a processor."""
         p99 = statistics.quantiles(seconds, n=100, method="inclusive")[98]
-        return cls(statistics.median(seconds), p99, max(seconds), len(seconds) / whole)
+        return cls(statistics.median(seconds), p99, max(seconds), len(seconds) / whole, processor / len(seconds))
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A running api: where it answers, and the process that does."""
+
+    url: str
+    worker: psutil.Process
+
+    def processor_seconds(self) -> float:
+        """What the process has used so far."""
+        times = self.worker.cpu_times()
+        return float(times.user + times.system)
+
+    def resident(self) -> float:
+        """Its memory, MiB."""
+        return float(self.worker.memory_info().rss / _MIB)
 
 
 class Connection:
@@ -84,14 +107,14 @@ class Connection:
         return self._missing == 0
 
 
-def keep_asking(url: str, requests: Iterator[tuple[str, str]], number: int, status: int = 200) -> Latency:
+def keep_asking(api: Api, requests: Iterator[tuple[str, str]], number: int, status: int = 200) -> Latency:
     """Ask `number` times, with IN_FLIGHT requests on their way, or for LONGEST_SECONDS.
 
     requests: path and, or else empty, an ETag held.
     """
-    address = httpx.URL(url)
+    address = httpx.URL(api.url)
     seconds: list[float] = []
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), api.processor_seconds()
     with selectors.DefaultSelector() as selector:
         connections = [Connection(address.host, address.port or 80) for _ in range(IN_FLIGHT)]
         for connection in connections:
@@ -102,10 +125,10 @@ def keep_asking(url: str, requests: Iterator[tuple[str, str]], number: int, stat
                 if key.data.take(str(status).encode()):
                     seconds.append(time.perf_counter() - key.data.began)
                     key.data.ask(_request(address, *next(requests)))
-        whole = time.perf_counter() - began
+        whole, worked = time.perf_counter() - began, api.processor_seconds() - worked
     for connection in connections:
         connection.socket.close()
-    return Latency.of(seconds, whole)
+    return Latency.of(seconds, whole, worked)
 
 
 def _request(address: httpx.URL, path: str, etag: str) -> bytes:
@@ -114,8 +137,8 @@ def _request(address: httpx.URL, path: str, etag: str) -> bytes:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """The api on `folder`/store, and the process that answers, for the length of the block."""
+def serving(folder: Path) -> Iterator[Api]:
+    """The api on `folder`/store for the length of the block."""
     redis_port, api_port = _free_port(), _free_port()
     environment = {
         **os.environ,
@@ -137,7 +160,7 @@ def serving(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     try:
         _await(lambda: httpx.get(f"{url}/readyz", timeout=5).status_code == 200)
         (worker,) = psutil.Process(processes[1].pid).children()
-        yield url, worker
+        yield Api(url, worker)
     finally:
         for process in reversed(processes):
             process.terminate()
@@ -171,52 +194,53 @@ def walk(url: str, path: str) -> list[str]:
     return found
 
 
-def around(items: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Each of the items in turn, for ever."""
-    while True:
-        yield from items
+class Fetched(NamedTuple):
+    """A table that was fetched: seconds to its last byte and to its first, and its lines."""
+
+    whole: float
+    first: float
+    lines: int
 
 
-def fetch_csv(url: str) -> tuple[float, float, int]:
-    """Seconds to the first byte and to the last of a table of all scores, and its lines."""
+def fetch_csv(url: str) -> Fetched:
+    """Fetch a table of all scores."""
     began, first, lines = time.perf_counter(), 0.0, 0
     with httpx.stream("GET", f"{url}/v1/scores?format=csv", timeout=600) as answer:
         for piece in answer.iter_raw():
             first = first or time.perf_counter() - began
-            lines += piece.count(b"\r\n")
-    return first, time.perf_counter() - began, lines
+            lines += piece.count(b"\n")
+    return Fetched(time.perf_counter() - began, first, lines)
 
 
-def measure(url: str, worker: psutil.Process, records: int, requests: int, console: Console) -> None:
+def measure(api: Api, records: int, requests: int, console: Console) -> None:
     """Ask for everything, and print what was seen."""
-    table = Table(
-        "what", "median, ms", "p99, ms", "most, ms", "answers/s", title=f"{records} records, {IN_FLIGHT} in flight"
-    )
+    title = f"{records} records, {IN_FLIGHT} in flight, {requests} requests of each kind, {os.cpu_count()} cores"
+    table = Table("what", "median, ms", "p99, ms", "most, ms", "processor, ms", "answers/s", title=title)
 
-    def show(what: str, latency: Latency) -> None:
-        table.add_row(what, *(f"{1000 * each:.1f}" for each in latency[:3]), f"{latency.rate:.0f}")
+    def ask(what: str, requests_: Sequence[tuple[str, str]], status: int = 200) -> None:
+        seen = keep_asking(api, itertools.cycle(requests_), requests, status)
+        times = (seen.median, seen.p99, seen.most, seen.processor)
+        table.add_row(what, *(f"{1000 * each:.2f}" for each in times), f"{seen.rate:.0f}")
 
-    memory = [worker.memory_info().rss / _MIB]
-    show("GET /livez: the server alone", keep_asking(url, around([("/livez", "")]), requests))
-    cold = fetch_csv(url)
-    warm = min(fetch_csv(url) for _ in range(3))
-    pages = walk(url, "/v1/scores")
-    memory.append(worker.memory_info().rss / _MIB)
-    show("GET /v1/scores, first page", keep_asking(url, around([(pages[0], "")]), requests))
-    show("every page, by cursors", keep_asking(url, around([(page, "") for page in pages]), requests))
-    show("one dataset, one kind", keep_asking(url, around([("/v1/scores?dataset=wide&kind=crossmodal", "")]), requests))
-    show("GET /v1/embeddings", keep_asking(url, around([("/v1/embeddings", "")]), requests))
+    memory = [api.resident()]
+    ask("GET /livez: the server alone", [("/livez", "")])
+    cold, warm = fetch_csv(api.url), min(fetch_csv(api.url) for _ in range(3))
+    pages = walk(api.url, "/v1/scores")
+    memory.append(api.resident())
+    ask("GET /v1/scores, first page", [("/v1/scores", "")])
+    ask("every page, by cursors", [(page, "") for page in pages])
+    ask("of one dataset and kind", [("/v1/scores?dataset=wide&kind=crossmodal", "")])
+    ask("GET /v1/embeddings", [("/v1/embeddings", "")])
     for path in ("/v1/scores", "/v1/scores?format=csv"):
-        etag = httpx.get(url + path, timeout=600).headers["ETag"]
-        show(f"304 of {path}", keep_asking(url, around([(path, etag)]), requests, status=304))
-    memory.append(worker.memory_info().rss / _MIB)
+        etag = httpx.get(api.url + path, timeout=600).headers["ETag"]
+        ask(f"304 of {path}", [(path, etag)], status=304)
+    memory.append(api.resident())
     console.print(table)
     console.print(
-        f"CSV of {warm[2] - 1} rows: first {cold[1]:.2f} s (first byte {cold[0]:.2f}), "
-        f"again {warm[1]:.2f} s (first byte {warm[0]:.2f})"
+        f"CSV of {warm.lines - 1} rows: first {cold.whole:.2f} s (first byte {cold.first:.2f}), "
+        f"again {warm.whole:.2f} s (first byte {warm.first:.2f})"
     )
     console.print("resident, MiB: at start {:.0f}, all read once {:.0f}, at the end {:.0f}".format(*memory))
-    console.print(json.dumps({"pages": len(pages), "requests of each kind": requests, "cores": os.cpu_count()}))
 
 
 def main() -> None:
@@ -229,8 +253,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="samesky-api-") as made:
         folder = given.folder or Path(made)
         fill_store(folder / "store", given.records)
-        with serving(folder) as (url, worker):
-            measure(url, worker, given.records, given.requests, Console())
+        with serving(folder) as api:
+            measure(api, given.records, given.requests, Console())
 
 
 if __name__ == "__main__":

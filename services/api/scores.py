@@ -66,9 +66,8 @@ def _rows_after(
     for place in listed.under(room, after=str(last[0]) if last else ""):
         key = listed.keys[place]
         for row in kept.rows(listed, key) or ():
-            here = (key, row.metric, row.k or 0)
-            if query.takes(row) and (last is None or here > last):
-                yield here, row
+            if query.takes(row) and (last is None or (key, row.metric, row.k or 0) > last):
+                yield (key, row.metric, row.k or 0), row
 
 
 def get_score(studies: Studies, score: str) -> Response:
