@@ -66,6 +66,8 @@ class Ledger:
         self._endings: OrderedDict[str, Ending] = OrderedDict()
         self._lists: dict[str, tuple[float, Mapping[str, str]]] = {}
         self._searches.forget()
+        self.learned = time.monotonic()
+        """When it last found out that something is done, or forgot: a list that is older may contradict it."""
 
     def keep_up(self, board: Board) -> bool:
         """Forget, if somebody began a new epoch since the last call; whether so. Without Redis, go on as before."""
@@ -94,6 +96,7 @@ class Ledger:
             whole = found[0]
             known = Whole(whole.rows, whole.dropped, whole.repaired, whole.dimension, found[1])
             _remember(self._whole, digest, known)
+            self.learned = time.monotonic()
         return self._whole[digest]
 
     def scored(self, spec: ScoreSpec) -> bool:
@@ -103,6 +106,7 @@ class Ledger:
             if not self.store.exists(keys.score(spec)):
                 return False
             _remember(self._scored, digest, None, _REMEMBERED_SCORES)
+            self.learned = time.monotonic()
         return True
 
     def scored_of(self, study: Study) -> set[str]:
@@ -117,6 +121,7 @@ class Ledger:
         for spec in unknown:
             if spec.digest in there:
                 _remember(self._scored, spec.digest, None, _REMEMBERED_SCORES)
+                self.learned = time.monotonic()
         return {spec.digest for spec in scores if spec.digest in there or spec.digest in self._scored}
 
     def _list_scores(self, prefix: str) -> Mapping[str, str]:

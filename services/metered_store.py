@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from services.meters import Meters
 from shared.errors import BadSetting, StoreUnavailable
 from shared.store import ObjectStore
+
+T = TypeVar("T")
 
 
 class MeteredStore:
@@ -45,11 +48,17 @@ class MeteredStore:
         """See `ObjectStore.keys`. A store may list as it goes on, so what fails later is counted too."""
         with self._counted("keys"):
             found = self._store.keys(prefix)
-        return self._pass_on(found)
+        return self._pass_on(found, "keys")
 
-    def _pass_on(self, keys: Iterator[str]) -> Iterator[str]:
-        with self._counted("keys"):
-            yield from keys
+    def tags(self, prefix: str, ending: str) -> Iterator[tuple[str, str]]:
+        """See `ObjectStore.tags`."""
+        with self._counted("tags"):
+            found = self._store.tags(prefix, ending)
+        return self._pass_on(found, "tags")
+
+    def _pass_on(self, listed: Iterator[T], operation: str) -> Iterator[T]:
+        with self._counted(operation):
+            yield from listed
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""

@@ -28,7 +28,7 @@ _HASH = "samesky:meters"
 _SUM = "sum"  # beside the buckets, which are numbers or +Inf
 INFINITY = "+Inf"
 
-STORE_OPERATIONS = ("prepare", "put", "put_if_absent", "get", "exists", "keys", "delete")
+STORE_OPERATIONS = ("prepare", "put", "put_if_absent", "get", "exists", "keys", "tags", "delete")
 STORE_CODES = ("store-unavailable", "bad-setting")
 SERVICES = ("embedder", "scorer", "reconciler")
 _CODES = tuple((code,) for code in sorted(error_kinds()))

@@ -1,15 +1,19 @@
-"""Results that exist: scores and embeddings in the object store, whichever study wanted them, read for lists."""
+"""Results that exist: scores and embeddings in the object store, whichever study wanted them, read for lists.
+
+Lists are made of rows that are kept (`services.kept`), so that one of 10,000 scores reads none of them twice.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from scorer.records import read_nulls, read_objects
+from services.kept import Kept, Rows
 from shared import keys
 from shared.contract import Contract
 from shared.errors import BadRecord
@@ -23,22 +27,35 @@ Floats = npt.NDArray[np.float64]
 
 
 class Results:
-    """Reads results. A record that cannot be read is logged and left out, so that it spoils no list."""
+    """Reads results. A record that cannot be read is logged and left out, so that it spoils no list.
+
+    `Kept.listed` wants to know since when: `Studies.told` says.
+    """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
+        self._kept: dict[tuple[str, object], Any] = {}
 
-    def score_keys(self, dataset: str | None = None) -> Iterator[str]:
-        """The key of every score, of one dataset or of all, in order. No record is read."""
-        return filter(keys.is_score, self._store.keys(keys.of_dataset(keys.SCORES, dataset)))
+    def scores(self, make: Callable[[ScoreRecord], Rows]) -> Kept[ScoreRecord, Rows]:
+        """Every score, as the rows that `make` makes of its record; the same ones for the same `make`."""
+        return self._keep(keys.SCORES, keys.SCORE_ENDING, ScoreRecord, make)
+
+    def embeddings(self, make: Callable[[Manifest], Rows]) -> Kept[Manifest, Rows]:
+        """Every whole embedding, as the rows that `make` makes of its manifest; the same ones for the same `make`."""
+        return self._keep(keys.EMBEDDINGS, keys.MANIFEST_ENDING, Manifest, make)
+
+    def _keep(self, room: str, ending: str, kind: type[Record], make: Callable[[Record], Rows]) -> Kept[Record, Rows]:
+        made = Kept(self._store, room, ending, kind, make)
+        found: Kept[Record, Rows] = self._kept.setdefault((room, make), made)
+        return found
 
     def score(self, key: str) -> ScoreRecord | None:
-        """The score at `key`."""
-        return self._read(key, ScoreRecord)
-
-    def scores(self, dataset: str | None = None) -> Iterator[ScoreRecord]:
-        """Every score, of one dataset or of all, in the order of their keys."""
-        return filter(None, map(self.score, self.score_keys(dataset)))
+        """The score at `key`; None when there is none, or none that can be read, which is logged."""
+        try:
+            return read_record(self._store, key, ScoreRecord)
+        except BadRecord as error:
+            _log.error("left out: %s", error)
+            return None
 
     def objects(self, record: ScoreRecord) -> tuple[tuple[str, ...], Mapping[str, Floats]]:
         """A score's object ids and, by label, each result's values per object, `(n,)`. Raises Corrupt."""
@@ -47,17 +64,3 @@ class Results:
     def nulls(self, record: ScoreRecord) -> Mapping[str, Floats]:
         """By label, each result's values under relabelling, `(permutations,)`. Raises Corrupt."""
         return read_nulls(self._store, record)
-
-    def embeddings(self, dataset: str | None = None) -> Iterator[Manifest]:
-        """Every whole embedding, of one dataset or of all, in the order of their keys."""
-        for key in self._store.keys(keys.of_dataset(keys.EMBEDDINGS, dataset)):
-            manifest = self._read(key, Manifest) if keys.is_manifest(key) else None
-            if manifest:
-                yield manifest
-
-    def _read(self, key: str, kind: type[Record]) -> Record | None:
-        try:
-            return read_record(self._store, key, kind)
-        except BadRecord as error:
-            _log.error("left out of the list: %s", error)
-            return None

@@ -275,6 +275,11 @@ class Studies:
         (progress,) = self.pairs(study, [wanted.index(spec)])
         return PairDetail(pair=progress, history=tuple(pair_history(self._store, self._board, spec, study.id)))
 
+    @property
+    def told(self) -> float:
+        """When something became known that a list may not contradict, of the monotonic clock; see `Kept.listed`."""
+        return self._ledger.learned
+
     def garbage(self, *, remove: bool) -> Sequence[str]:
         """The keys of objects that nothing names any more, which are removed if so asked. Raises BrokerUnavailable."""
         garbage = Garbage(self._store, self._ledger, self._board)

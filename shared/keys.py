@@ -17,6 +17,10 @@ STUDIES = "studies/"
 ENDINGS = "endings/"
 NEIGHBOURS = "neighbours/"
 JOINS = "joins/"
+SCORE_ENDING = ".json"
+"""Of the keys under SCORES, that of records."""
+MANIFEST_ENDING = "/manifest.json"
+"""Of the keys under EMBEDDINGS, that of manifests."""
 ARCHIVE_INDEX = "archive.json"
 """In an archive of a study, and nowhere in a store: what the archive holds."""
 
@@ -236,12 +240,12 @@ def is_study(key: str) -> bool:
 
 def is_manifest(key: str) -> bool:
     """Whether a key under EMBEDDINGS is a manifest's."""
-    return key.endswith("/manifest.json")
+    return key.endswith(MANIFEST_ENDING)
 
 
 def is_score(key: str) -> bool:
     """Whether a key under SCORES is a score record's, and not its objects'."""
-    return key.endswith(".json")
+    return key.endswith(SCORE_ENDING)
 
 
 def score_digest(key: str) -> str:

@@ -30,6 +30,7 @@ from shared.store import check_key, check_prefix, missing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 _log = logging.getLogger(__name__)
 _CUT_SHORT = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
@@ -187,8 +188,12 @@ class S3Store:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """See `ObjectStore.keys`. The order is made here: AWS directory buckets list in none."""
+        return (key for key, _ in self.tags(prefix, ""))
+
+    def tags(self, prefix: str, ending: str) -> Iterator[tuple[str, str]]:
+        """See `ObjectStore.tags`. Of a server that lists no ETag, time and size tell."""
         check_prefix(prefix)
-        return iter(sorted(self._list(prefix)))
+        return iter(sorted(pair for pair in self._list(prefix) if pair[0].endswith(ending)))
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
@@ -208,19 +213,19 @@ class S3Store:
                 f"{key} was being changed by another writer", "an object that stays", "try again"
             ) from error
 
-    def _list(self, prefix: str) -> list[str]:
+    def _list(self, prefix: str) -> list[tuple[str, str]]:
         with self._answering(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix
             )
-            found = [entry.get("Key", "") for page in pages for entry in page.get("Contents", [])]
-        if not all(path.startswith(self._prefix + prefix) for path in found):
+            found = [(entry.get("Key", ""), _tag(entry)) for page in pages for entry in page.get("Contents", [])]
+        if not all(path.startswith(self._prefix + prefix) for path, _ in found):
             raise StoreUnavailable(
                 f"the S3 server lists other keys than those under {prefix}",
                 "what it was asked for",
                 "look at the network to the server",
             )
-        return [path.removeprefix(self._prefix) for path in found]
+        return [(path.removeprefix(self._prefix), tag) for path, tag in found]
 
     def _create_bucket(self) -> None:
         region = self._client.meta.region_name
@@ -273,6 +278,12 @@ class S3Store:
             "a bucket that these credentials may read and write",
             "check SAMESKY_STORE_URL, SAMESKY_S3_ENDPOINT, SAMESKY_S3_REGION and the AWS credentials",
         )
+
+
+def _tag(entry: ObjectTypeDef) -> str:
+    """What a listing tells of an object's bytes."""
+    tag = entry.get("ETag") or entry.get("LastModified")
+    return f"{tag}-{entry.get('Size', 0):x}"
 
 
 def _md5(data: bytes) -> str:

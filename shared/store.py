@@ -11,6 +11,7 @@ written once, under a lease or with equal meaning, and are parsed or hashed by w
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -57,6 +58,14 @@ class ObjectStore(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """All keys that start with `prefix`, in order."""
+        ...
+
+    def tags(self, prefix: str, ending: str) -> Iterator[tuple[str, str]]:
+        """All keys that start with `prefix` and end with `ending`, in order, each with its tag.
+
+        A tag is as it was for as long as the object is what it was: one that is replaced, or removed and written again
+        with other bytes, has another. Tags are told by the listing itself, and no object is read for them.
+        """
         ...
 
     def delete(self, key: str) -> None:
@@ -119,6 +128,13 @@ class MemoryStore:
         check_prefix(prefix)
         with self._lock:
             return iter(sorted(key for key in self._objects if key.startswith(prefix)))
+
+    def tags(self, prefix: str, ending: str) -> Iterator[tuple[str, str]]:
+        """See `ObjectStore.tags`."""
+        check_prefix(prefix)
+        with self._lock:
+            found = sorted(pair for pair in self._objects.items() if pair[0].startswith(prefix))
+        return ((key, hashlib.sha256(data).hexdigest()) for key, data in found if key.endswith(ending))
 
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
@@ -184,6 +200,14 @@ class DirectoryStore:
         inside = self._walk(self._root / folder, f"{folder}/" if folder else "")
         return (key for key in inside if key.startswith(prefix))
 
+    def tags(self, prefix: str, ending: str) -> Iterator[tuple[str, str]]:
+        """See `ObjectStore.tags`. A file that is written anew has another inode or another time."""
+        folder = check_prefix(prefix).rpartition("/")[0]
+        base = f"{folder}/" if folder else ""
+        with self._answering(base or "the folder"):
+            found = _tag_files(str(self._root / folder), base, ending)
+        return (pair for pair in sorted(found) if pair[0].startswith(prefix))
+
     def delete(self, key: str) -> None:
         """See `ObjectStore.delete`."""
         path = self._path(key)
@@ -241,6 +265,25 @@ class DirectoryStore:
             "a folder this process may write to, with free space",
             "check SAMESKY_STORE_URL, the disk's free space, and the folder's owner",
         )
+
+
+def _tag_files(folder: str, base: str, ending: str) -> list[tuple[str, str]]:
+    """The keys of files below `folder`, in no order, each with a tag of what the file system knows of it."""
+    tagged, waiting = [], [(folder, base)]
+    while waiting:
+        path, base = waiting.pop()
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as found:
+            for entry in found:
+                key = base + entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    waiting.append((entry.path, f"{key}/"))
+                elif key.endswith(ending):
+                    with suppress(FileNotFoundError):  # removed meanwhile
+                        told = entry.stat()
+                        tagged.append((key, f"{told.st_mtime_ns:x}-{told.st_ino:x}-{told.st_size:x}"))
+    return tagged
 
 
 def missing(key: str) -> ObjectMissing:

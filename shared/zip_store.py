@@ -83,6 +83,10 @@ class ZipStore:
         check_prefix(prefix)
         return iter(sorted(key for key in self._entries if key.startswith(prefix)))
 
+    def tags(self, prefix: str, ending: str) -> Iterator[tuple[str, str]]:
+        """See `ObjectStore.tags`."""
+        return ((key, f"{self._entries[key].CRC:08x}") for key in self.keys(prefix) if key.endswith(ending))
+
     def put(self, key: str, data: bytes) -> None:
         """Raises BadInput: an archive is only read."""
         self._refuse(key)

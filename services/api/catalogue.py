@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from flask import Response
 from pydantic import BaseModel, Field
 
@@ -9,8 +11,10 @@ from embedder.catalogue.datasets import known_datasets
 from embedder.catalogue.models import known_models, listed_models
 from embedder.catalogue.rows import DatasetRow, ModelRow
 from services.api.endpoint import Endpoint
-from services.api.paging import Key, Page, PageQuery, cut_page, page_response
+from services.api.held import unless_held
+from services.api.paging import Key, Page, PageQuery, cut_page, kept_page_response, page_response
 from services.studies import Studies
+from shared import keys
 from shared.outcomes import Manifest
 
 
@@ -57,6 +61,21 @@ class EmbeddingRow(BaseModel):
         return (self.dataset, self.modality, self.family, self.parameters, self.embedding)
 
 
+class KeptEmbedding(NamedTuple):
+    """A row as it is kept: what it is placed and chosen by, and itself as JSON."""
+
+    key: Key
+    modality: str
+    model: str
+    family: str
+    json: bytes
+
+    @classmethod
+    def of(cls, row: EmbeddingRow) -> KeptEmbedding:
+        """This row."""
+        return cls(row.key, row.modality, row.model, row.family, row.model_dump_json().encode())
+
+
 def list_models(_: Studies, query: ModelQuery) -> Response:
     """Models, family by family, small to large."""
     rows = listed_models() if query.family is None else known_models().values()
@@ -77,16 +96,25 @@ def list_datasets(_: Studies, query: PageQuery) -> Response:
 
 def list_embeddings(studies: Studies, query: EmbeddingQuery) -> Response:
     """Embeddings that are whole."""
-    rows = map(_embedding_row, studies.results.embeddings(query.dataset))
-    wanted = [
-        row
-        for row in rows
-        if query.modality in (None, row.modality)
-        and query.model in (None, row.model)
-        and query.family in (None, row.family)
-    ]
-    page, following = cut_page(wanted, lambda row: row.key, limit=query.limit, cursor=query.cursor)
-    return page_response(Page[EmbeddingRow], page, following)
+    room = keys.of_dataset(keys.EMBEDDINGS, query.dataset)
+    kept = studies.results.embeddings(_keep_embedding)
+    listed = kept.listed(studies.told)
+
+    def as_page() -> Response:
+        wanted = [
+            row
+            for (row,) in kept.all(listed, listed.under(room))
+            if query.modality in (None, row.modality)
+            and query.model in (None, row.model)
+            and query.family in (None, row.family)
+        ]
+        return kept_page_response(*cut_page(wanted, lambda row: row.key, limit=query.limit, cursor=query.cursor))
+
+    return unless_held(as_page, listed.fingerprint(room))
+
+
+def _keep_embedding(manifest: Manifest) -> tuple[KeptEmbedding]:
+    return (KeptEmbedding.of(_embedding_row(manifest)),)
 
 
 def _embedding_row(manifest: Manifest) -> EmbeddingRow:

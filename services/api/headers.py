@@ -21,7 +21,8 @@ HEADERS = {
 def finish(response: Response) -> Response:
     """Add the headers every answer has; answer 304 to a reader whose copy is still right.
 
-    An answer that is made as it is sent has no ETag: to have one, it would have to be made twice.
+    An answer that is made as it is sent has no ETag of its own bytes: to have one, it would have to be made twice. Some
+    have one of what they are made of (`services.api.held`).
     """
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)

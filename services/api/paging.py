@@ -16,9 +16,10 @@ from urllib.parse import quote, urlencode
 from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.endpoint import json_response
+from services.api.endpoint import JSON, json_response
 from services.api.errors import RefusedQuery
 from services.field_errors import FieldError
+from services.kept import Row
 
 T = TypeVar("T")
 Key = tuple[str | int | float, ...]
@@ -66,7 +67,17 @@ def take_page(ranked: Iterable[tuple[Key, T]], limit: int) -> tuple[list[T], str
 def page_response(model: type[Page[Any]], items: list[Any], following: str | None, **more: Any) -> Response:
     """A page as JSON; the address of the next one also as a `Link` header (RFC 8288). more: other fields of `model`."""
     address = _next_address(following) if following else None
-    response = json_response(model(items=items, next=address, **more))
+    return _linked(json_response(model(items=items, next=address, **more)), address)
+
+
+def kept_page_response(rows: Iterable[Row], following: str | None) -> Response:
+    """The same of rows that are JSON already."""
+    address = _next_address(following) if following else None
+    body = b'{"items":[%b],"next":%b}' % (b",".join(row.json for row in rows), json.dumps(address).encode())
+    return _linked(Response(body, mimetype=JSON), address)
+
+
+def _linked(response: Response, address: str | None) -> Response:
     if address:
         response.headers["Link"] = f'<{address}>; rel="next"'
     return response

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from json import loads
+from typing import Annotated, NamedTuple, overload
 
 from pydantic import BaseModel, Field
 
 from scorer.overviews.named import Named
 from services.api.paging import Key
+from services.tables.table import Cell
 from shared.columns import MILLIONS_UNPRINTED, PROBABILITY, UNPRINTED
 from shared.contracts import ScoreSpec
 from shared.outcomes import MetricResult, ScoreRecord
@@ -75,6 +78,61 @@ class ScoreRow(BaseModel):
     created_at: Annotated[str, UNPRINTED]
 
 
+class KeptRow(NamedTuple):
+    """A row as it is kept: what it is chosen and placed by, and itself as JSON."""
+
+    dataset: str
+    kind: str
+    left_modality: str
+    right_modality: str
+    left_model: str
+    right_model: str
+    left_family: str
+    right_family: str
+    metric: str
+    left_parameters: float
+    right_parameters: float
+    score: str
+    k: int | None
+    json: bytes
+
+    @classmethod
+    def of(cls, row: ScoreRow) -> KeptRow:
+        """This row. The names of models and the like are those of many others, and are held once."""
+        found = (getattr(row, name) for name in cls._fields[:-1])
+        held = (sys.intern(value) if type(value) is str else value for value in found)
+        return cls._make((*held, row.model_dump_json().encode()))
+
+    @property
+    def place(self) -> Key:
+        """As `place`."""
+        modalities, parameters = self[2:4], self[9:11]
+        sizes = (self.left_family, *parameters, self.left_model)
+        return (self.dataset, self.kind, *modalities, *sizes, self.score, self.metric, self.k or 0)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Its values in the order of the columns of ScoreRow."""
+        return tuple(loads(self.json).values())
+
+
+class KeptCells(Sequence[tuple[Cell, ...]]):
+    """The cells of kept rows, made as they are asked for."""
+
+    def __init__(self, rows: Sequence[KeptRow]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> tuple[Cell, ...]: ...
+    @overload
+    def __getitem__(self, place: slice) -> KeptCells: ...
+    def __getitem__(self, place: int | slice) -> tuple[Cell, ...] | KeptCells:
+        return KeptCells(self._rows[place]) if isinstance(place, slice) else self._rows[place].cells
+
+
 class StudyScoreRow(ScoreRow):
     """A score as one of a study's."""
 
@@ -96,6 +154,11 @@ def score_rows(records: Iterable[ScoreRecord]) -> list[ScoreRow]:
     """The rows of all metrics of all records, each in its place."""
     found = [(record, result) for record in records for result in record.results]
     return [_row(*each) for each in sorted(found, key=lambda each: place(each[0].spec, each[1].metric, each[1].k))]
+
+
+def keep_rows(record: ScoreRecord) -> tuple[KeptRow, ...]:
+    """The rows of a record, by metric and k."""
+    return tuple(map(KeptRow.of, score_rows([record])))
 
 
 def study_score_rows(records: Iterable[ScoreRecord], q_values: Mapping[Named, float]) -> list[StudyScoreRow]:

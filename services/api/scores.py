@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from flask import Response
 
 from services.api.endpoint import Endpoint, json_response
-from services.api.paging import Key, Page, check_cursor, page_response, read_cursor, take_page
-from services.api.score_table import ScoreRow, score_rows
+from services.api.paging import Key, Page, check_cursor, kept_page_response, read_cursor, take_page
+from services.api.score_table import KeptCells, KeptRow, ScoreRow, keep_rows
 from services.api.tables import MEDIA, TableMeta, TableQuery, answer
-from services.results import Results
+from services.kept import Kept
+from services.listing import Listed
 from services.studies import Studies
-from services.tables.table import Table
+from services.tables.table import Table, columns_of
 from shared import keys
 from shared.contracts import PairKind
 from shared.errors import UnknownName
@@ -28,7 +30,7 @@ class ScoreQuery(TableQuery):
     kind: PairKind | None = None
     family: str | None = None
 
-    def takes(self, row: ScoreRow) -> bool:
+    def takes(self, row: KeptRow) -> bool:
         """Whether `row` is among those asked for."""
         return (
             self.kind in (None, row.kind)
@@ -40,37 +42,42 @@ class ScoreQuery(TableQuery):
 
 def list_scores(studies: Studies, query: ScoreQuery) -> Response:
     """All scores that the query asks for; pages in the order of their keys, so that a page reads its own records."""
+    room = keys.of_dataset(keys.SCORES, query.dataset)
+    kept = studies.results.scores(keep_rows)
+    listed = kept.listed(studies.told)
 
     def as_page() -> Response:
-        return page_response(Page[ScoreRow], *take_page(_rows_after(studies.results, query), query.limit))
+        return kept_page_response(*take_page(_rows_after(kept, listed, room, query), query.limit))
 
     def as_table() -> Table:
-        rows = list(filter(query.takes, score_rows(studies.results.scores(query.dataset))))
-        return TableMeta.of("scores").tabulate(ScoreRow, rows, "Scores")
+        found = [row for rows in kept.all(listed, listed.under(room)) for row in rows if query.takes(row)]
+        cells = KeptCells(sorted(found, key=lambda row: row.place))
+        return TableMeta.of("scores").entitle(columns_of(ScoreRow), cells, "Scores")
 
-    return answer(query.format, as_page, as_table)
+    return answer(query.format, as_page, as_table, made_of=listed.fingerprint(room))
 
 
-def _rows_after(results: Results, query: ScoreQuery) -> Iterator[tuple[Key, ScoreRow]]:
+def _rows_after(
+    kept: Kept[ScoreRecord, tuple[KeptRow, ...]], listed: Listed, room: str, query: ScoreQuery
+) -> Iterator[tuple[Key, KeptRow]]:
     last = read_cursor(query.cursor)
     if last is not None:
         check_cursor(last, like=("", "", 0))
-    for key in results.score_keys(query.dataset):
-        if last is not None and (key,) < last[:1]:
-            continue
-        record = results.score(key)
-        for row in score_rows([record] if record else []):
-            here = (key, row.metric, row.k or 0)
-            if query.takes(row) and (last is None or here > last):
-                yield here, row
+    for place in listed.under(room, after=str(last[0]) if last else ""):
+        key = listed.keys[place]
+        for row in kept.rows(listed, key) or ():
+            if query.takes(row) and (last is None or (key, row.metric, row.k or 0) > last):
+                yield (key, row.metric, row.k or 0), row
 
 
 def get_score(studies: Studies, score: str) -> Response:
     """One score's whole record. Raises UnknownName."""
-    for key in studies.results.score_keys():
-        record = studies.results.score(key) if keys.score_digest(key) == score else None
-        if record:
-            return json_response(record)
+    kept = studies.results.scores(keep_rows)
+    for since in (studies.told, time.monotonic()):  # what the list does not have yet may be there
+        for key in kept.listed(since).keys:
+            record = studies.results.score(key) if keys.score_digest(key) == score else None
+            if record:
+                return json_response(record)
     raise UnknownName(f"there is no score {score[:80]!r}", "the digest of a score, as GET /v1/scores gives it")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from flask import Response, request
@@ -10,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import NotAcceptable
 
 from services.api.endpoint import JSON
+from services.api.held import unless_held
 from services.api.paging import Key, Page, PageQuery, cut_page, page_response
 from services.tables.formats import FORMATS, Format
-from services.tables.table import Table
+from services.tables.table import Cell, Column, Table
 from shared.contracts import Study
 from shared.packages import package_versions
 
@@ -77,13 +79,18 @@ class TableMeta(BaseModel):
 
     def tabulate(self, row: type[BaseModel], rows: list[Any], what: str) -> Table:
         """The table of these rows. what: what they are, for people."""
+        made = Table.of(row, rows, name=self.table, title="", meta={})
+        return self.entitle(made.columns, made.rows, what)
+
+    def entitle(self, columns: tuple[Column, ...], rows: Sequence[tuple[Cell, ...]], what: str) -> Table:
+        """The same of rows that are cells already."""
         study = f" of the study “{self.study_title or self.study}”" if self.study else ""
         simulated = ", simulated objects included" if self.simulated else ""
-        return Table.of(
-            row,
-            rows,
+        return Table(
             name=self.table,
             title=f"{what}{study}{simulated}.",
+            columns=columns,
+            rows=rows,
             meta=self.model_dump(mode="json", exclude_none=True),
         )
 
@@ -94,10 +101,24 @@ class TablePage(Page[Row], Generic[Row]):
     meta: TableMeta
 
 
-def answer(form: str | None, as_json: Callable[[], Response], as_table: Callable[[], Table]) -> Response:
-    """The answer in the format asked for, or else in the one that the Accept header prefers."""
+def answer(
+    form: str | None,
+    as_json: Callable[[], Response],
+    as_table: Callable[[], Table],
+    *,
+    made_of: str | None = None,
+) -> Response:
+    """The answer in the format asked for, or else in the one that the Accept header prefers.
+
+    made_of: what is another once what the answer is made of is; a copy that is still right then costs no answer, and a
+    file can be made as it is sent.
+    """
     chosen = _chosen(form)
-    response = as_json() if chosen is None else _file(as_table(), chosen)
+
+    def make() -> Response:
+        return as_json() if chosen is None else _file(as_table(), chosen, in_pieces=made_of is not None)
+
+    response = make() if made_of is None else unless_held(make, chosen.name if chosen else "json", made_of)
     response.vary.add("Accept")
     return response
 
@@ -124,7 +145,11 @@ def _chosen(form: str | None) -> Format | None:
     return _BY_MEDIA.get(best)
 
 
-def _file(table: Table, form: Format) -> Response:
-    response = Response(form.write(table), mimetype=form.media)
+def _file(table: Table, form: Format, *, in_pieces: bool) -> Response:
+    """The table as a file. in_pieces: made as it is sent, where the format can be."""
+    if in_pieces and form.pieces is not None:
+        response = Response(form.pieces(table), mimetype=form.media)
+    else:
+        response = Response(form.write(replace(table, rows=tuple(table.rows))), mimetype=form.media)
     response.headers["Content-Disposition"] = f'attachment; filename="{table.name}.{form.suffix}"'
     return response

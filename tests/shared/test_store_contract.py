@@ -107,6 +107,30 @@ def test_keys_are_listed_deep_and_in_order(store: ObjectStore) -> None:
     assert list(store.keys("a/x/")) == []
 
 
+def test_tags_are_of_the_same_keys_in_the_same_order(store: ObjectStore) -> None:
+    for key in ("a/x.json", "a/x.parquet", "a-b/x.json", "a/b/manifest.json", "a/b/other-manifest.json", "ab.json"):
+        store.put(key, key.encode())
+    for prefix in ("", "a", "a/", "a/b/", "none/", "a/x"):
+        for ending in ("", ".json", "/manifest.json"):
+            wanted = [key for key in store.keys(prefix) if key.endswith(ending)]
+            assert [key for key, _ in store.tags(prefix, ending)] == wanted
+
+
+def test_a_tag_stays_until_its_object_is_another(store: ObjectStore) -> None:
+    store.put("a/kept", b"kept")
+    store.put("a/replaced", b"once")
+    store.put("a/again", b"once")
+    before = dict(store.tags("a/", ""))
+    assert dict(store.tags("a/", "")) == before
+    store.put("a/replaced", b"anew")
+    store.delete("a/again")
+    assert dict(store.tags("a/", "")).keys() == {"a/kept", "a/replaced"}
+    store.put("a/again", b"anew")
+    after = dict(store.tags("a/", ""))
+    assert after["a/kept"] == before["a/kept"]
+    assert {key for key in after if after[key] != before[key]} == {"a/replaced", "a/again"}
+
+
 @pytest.mark.parametrize(
     "key",
     ["a+b/c+d", "0", "1.2-3_4+5/x.6", "n" * 64, "/".join(["deep"] * 40), "con/nul", "k10/a.b.c"],
