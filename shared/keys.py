@@ -61,6 +61,16 @@ def neighbours(embedding_digest: str, id_set_digest: str, k: int) -> str:
     return f"{NEIGHBOURS}{check_digest(embedding_digest)}/{check_digest(id_set_digest)}/k{k}/table.parquet"
 
 
+def neighbours_of(embedding_digest: str) -> str:
+    """All cached neighbour tables of one embedding."""
+    return f"{NEIGHBOURS}{check_digest(embedding_digest)}/"
+
+
+def is_table(key: str, k: int) -> bool:
+    """Whether `key`, of those that `neighbours_of` names, is a table of so many neighbours."""
+    return key.endswith(f"/k{k}/table.parquet")
+
+
 def pair_prefix(pair: PairSpec) -> str:
     """All scores of one pair."""
     return f"{SCORES}{pair.left.dataset.name}/{pair.digest}/"
