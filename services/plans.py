@@ -12,7 +12,7 @@ from embedder.costs import dimension_of
 from embedder.sources.sizes import bytes_of_rows
 from services.costing import Crew, Facts, Pair, cost
 from services.ledger import Ledger
-from services.rates import Known, Rates, estimate
+from services.rates import Known, Rates, assumed_speed, estimate
 from shared import keys
 from shared.contracts import EmbeddingSpec, Study
 from shared.modalities import GIVEN
@@ -32,32 +32,21 @@ class Planner:
 
         Raises what reading the store raises.
         """
-        whole, known = self._ledger.whole_of(study), Known([study, *others])
-        speed, scored = self._rates.speed(known, crew.threads), self._scored(study, whole)
+        whole, (known, measured) = self._ledger.whole_of(study), self._rates.look([study, *others])
+        speed, scored = measured or assumed_speed(crew.threads), self._scored(study, whole)
         facts = Facts(
             study=study,
             crew=crew,
             whole=whole,
             scored=scored,
             tables=self._tables(study, whole, scored),
-            dimensions=self._dimensions(study, known),
-            rates=[self._rates.rate(layers[0], known) or estimate(layers[0], speed) for layers in study.passes],
+            dimensions=_dimensions(study, known),
+            rates=[known.rate(layers[0]) or estimate(layers[0], speed) for layers in study.passes],
             read=self._read(study),
             speed=speed,
-            correction=self._rates.correction(known),
+            correction=self._rates.correction([study, *others]),
         )
         return cost(facts)
-
-    def _dimensions(self, study: Study, known: Known) -> list[int]:
-        """Of each embedding: as stored of the same model and layer, or else by the catalogue."""
-        found: dict[tuple[str, str], int] = {}
-        for spec in study.embeddings:
-            if spec.modality.kind not in GIVEN and (spec.model.name, spec.layer) not in found:
-                found[spec.model.name, spec.layer] = self._rates.dimension(spec, known) or dimension_of(spec)
-        return [
-            dimension_of(spec) if spec.modality.kind in GIVEN else found[spec.model.name, spec.layer]
-            for spec in study.embeddings
-        ]
 
     def _read(self, study: Study) -> list[int | None]:
         """Bytes of the rows of each pass in its source."""
@@ -90,3 +79,15 @@ class Planner:
     def _has_table(self, study: Study, place: int) -> bool:
         found = self._ledger.store.keys(keys.neighbours_of(study.embeddings[place].digest))
         return any(keys.is_table(key, study.scoring.largest_k) for key in found)
+
+
+def _dimensions(study: Study, known: Known) -> list[int]:
+    """Of each embedding: as stored of the same model and layer, or else by the catalogue."""
+    found: dict[tuple[str, str], int] = {}
+    for spec in study.embeddings:
+        if spec.modality.kind not in GIVEN and (spec.model.name, spec.layer) not in found:
+            found[spec.model.name, spec.layer] = known.dimension(spec) or dimension_of(spec)
+    return [
+        dimension_of(spec) if spec.modality.kind in GIVEN else found[spec.model.name, spec.layer]
+        for spec in study.embeddings
+    ]

@@ -10,7 +10,8 @@ import statistics
 import time
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -27,34 +28,48 @@ from shared.embeddings import read_manifest
 from shared.errors import BadRecord
 from shared.outcomes import Manifest, Part, ScoreRecord
 
-_MOST_PASSES, _MOST_SCORES, _MOST_MODELS = 4, 32, 8
+_MOST_LOOKS, _MOST_PARTS = 1000, 8  # looks for an embedding, in all; parts of one model and modality
+_MOST_STUDIES, _MOST_SCORES = 20, 32
 _LEAST_SECONDS = 0.05  # a score that should take less tells more of the store than of the metrics
 _KEPT = 4096
-_SIDE = 768  # of the matrices whose product tells the speed of a core
+_SIDE, _TRIES = 768, 9  # of the matrices whose product tells the speed of a core
 T = TypeVar("T")
-Pass = tuple[EmbeddingSpec, ...]
+Computed = tuple[str, ...]
+Shown = tuple[str, ...]
 
 
-class Known:
-    """Studies whose records may tell something, the nearest first."""
-
-    def __init__(self, studies: Sequence[Study]) -> None:
-        self.studies = studies
-        self.passes: dict[tuple[str, ...], list[Pass]] = defaultdict(list)
-        for study in studies:
-            for layers in study.passes:
-                self.passes[_how_computed(layers[0])].append(layers)
-
-    def of(self, spec: EmbeddingSpec) -> list[Pass]:
-        """The passes of a model, whatever it was shown."""
-        return self.passes.get(_how_computed(spec), [])
-
-
-class _Timed(NamedTuple):
+class Timed(NamedTuple):
     """A part: seconds of a pass for each of its objects, and how many objects these are."""
 
     seconds: float
     rows: int
+
+
+@dataclass
+class Known:
+    """What the records of some studies tell of models. timed: parts by how they were computed and by what was shown.
+
+    dimensions: the length of vectors, by how they were computed and by layer. Each was looked at once, so that what
+    is asked of it costs nothing.
+    """
+
+    timed: dict[Computed, dict[Shown, list[Timed]]] = field(default_factory=lambda: defaultdict(dict))
+    dimensions: dict[tuple[Computed, str], int] = field(default_factory=dict)
+
+    def rate(self, spec: EmbeddingSpec) -> Rate | None:
+        """As measured: of the same modality of the same dataset, or else of any other; None where nobody has.
+
+        It is the median over objects, so that a part that was disturbed tells little.
+        """
+        found = self.timed.get(_how_computed(spec), {})
+        same, every = found.get(_what_shown(spec), []), [part for parts in found.values() for part in parts]
+        if same:
+            return Rate(_median(same), "measured")
+        return Rate(_median(every), "measured on other data") if every else None
+
+    def dimension(self, spec: EmbeddingSpec) -> int | None:
+        """The length of the vectors of this model at this layer, where the store has some."""
+        return self.dimensions.get((_how_computed(spec), spec.layer))
 
 
 class Rates:
@@ -65,44 +80,35 @@ class Rates:
         self._manifests: OrderedDict[str, Manifest] = OrderedDict()
         self._records: OrderedDict[str, ScoreRecord] = OrderedDict()
 
-    def rate(self, spec: EmbeddingSpec, known: Known) -> Rate | None:
-        """As measured: of the same modality of the same dataset, or else of any other; None where nobody has.
+    def look(self, studies: Iterable[Study]) -> tuple[Known, Speed | None]:
+        """What is known of the models of these studies, the nearest first; and how fast a network runs here.
 
-        It is the median over objects, so that a part that was disturbed tells little.
+        The speed is the median over models that were measured, None where there are none.
         """
-        passes = known.of(spec)
-        same = self._time([layers for layers in passes if _what_shown(layers[0]) == _what_shown(spec)])
-        if same:
-            return Rate(_median(same), "measured")
-        others = self._time(passes)
-        return Rate(_median(others), "measured on other data") if others else None
+        known, looks, speeds = Known(), 0, dict[str, float]()
+        for layers in (layers for study in studies for layers in study.passes):
+            lead = layers[0]
+            parts = known.timed[_how_computed(lead)].setdefault(_what_shown(lead), [])
+            if looks >= _MOST_LOOKS or len(parts) >= _MOST_PARTS:
+                continue
+            looks += len(layers)
+            manifests = [found for found in map(self._manifest, layers) if found]
+            parts += _time_pass(manifests)
+            for manifest in manifests:
+                known.dimensions.setdefault((_how_computed(lead), manifest.spec.layer), manifest.dimension)
+            work = work_of(lead)
+            if parts and work.gflop and _median(parts) > work.preparing:
+                speeds.setdefault(lead.model.name, work.gflop / (_median(parts) - work.preparing))
+        if not speeds:
+            return known, None
+        models = "1 model" if len(speeds) == 1 else f"{len(speeds)} models"
+        return known, Speed(statistics.median(speeds.values()), f"median of {models} measured in this installation")
 
-    def dimension(self, spec: EmbeddingSpec, known: Known) -> int | None:
-        """The length of the vectors of this model at this layer, where the store has some."""
-        layers = (layer for each in known.of(spec) for layer in each if layer.layer == spec.layer)
-        manifests = (self._manifest(layer) for layer in islice(layers, 4 * _MOST_PASSES))
-        return next((manifest.dimension for manifest in manifests if manifest), None)
-
-    def speed(self, known: Known, threads: int) -> Speed:
-        """The median over models that were measured; where there are none, what a product of matrices lets expect."""
-        found: list[float] = []
-        for passes in known.passes.values():
-            work = work_of(passes[0][0])
-            rate = self.rate(passes[0][0], known) if work.gflop and len(found) < _MOST_MODELS else None
-            if rate and rate.seconds > work.preparing:
-                found.append(work.gflop / (rate.seconds - work.preparing))
-        if found:
-            models = f"{len(found)} model{'s' if len(found) > 1 else ''}"
-            return Speed(statistics.median(found), f"median of {models} measured in this installation")
-        core = core_gflops()
-        return Speed(
-            SHARE_OF_PRODUCT * core * threads,
-            f"{SHARE_OF_PRODUCT:g} of a product of matrices on the api's machine, {core:.0f} a core",
-        )
-
-    def correction(self, known: Known) -> Correction:
+    def correction(self, studies: Iterable[Study]) -> Correction:
         """What scores took here over what the laws of their metrics say, by the sums of both."""
-        pairs = list(islice((pair for study in known.studies for pair in self._scores(study)), _MOST_SCORES))
+        pairs = list(
+            islice((pair for study in islice(studies, _MOST_STUDIES) for pair in self._scores(study)), _MOST_SCORES)
+        )
         if not pairs:
             return Correction(REFERENCE_GFLOPS / core_gflops(), 0)
         taken, expected = map(sum, zip(*pairs, strict=True))
@@ -133,18 +139,6 @@ class Rates:
             seconds += share * seconds_of_search(record.objects, sides[0])
         return seconds
 
-    def _time(self, passes: Sequence[Pass]) -> list[_Timed]:
-        """The parts of the first few of these passes that are whole."""
-        timed = (self._time_pass(layers) for layers in passes)
-        return [part for parts in islice(filter(None, timed), _MOST_PASSES) for part in parts]
-
-    def _time_pass(self, layers: Pass) -> list[_Timed]:
-        parts: dict[int, list[Part]] = defaultdict(list)
-        for manifest in filter(None, map(self._manifest, layers)):
-            for part in manifest.parts:
-                parts[part.index].append(part)
-        return [_time_part(made) for made in parts.values()]
-
     def _manifest(self, spec: EmbeddingSpec) -> Manifest | None:
         if spec.digest not in self._manifests and self._ledger.whole(spec) is None:
             return None
@@ -160,39 +154,60 @@ def estimate(spec: EmbeddingSpec, speed: Speed) -> Rate:
     return Rate(work.gflop / speed.gflops + work.preparing, "estimated")
 
 
+def assumed_speed(threads: int) -> Speed:
+    """How fast a network may run on so many cores of this machine, where none has been measured."""
+    core = core_gflops()
+    source = f"{SHARE_OF_PRODUCT:g} of a product of matrices on the api's machine, {core:.0f} a core"
+    return Speed(SHARE_OF_PRODUCT * core * threads, source)
+
+
 @lru_cache(maxsize=1)
 def core_gflops() -> float:
     """10^9 operations a second of a product of single-precision matrices on one core of this machine.
 
-    Measured once, in about 0.1 s; in CPU seconds, which neither other processes nor the number of threads change much.
+    Measured once, in some 0.1 s; in CPU seconds of one thread, so that what else the machine does tells little.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     matrix = np.random.default_rng(0).standard_normal((_SIDE, _SIDE), dtype=np.float32)
     taken = []
-    for _ in range(5):
-        began = time.process_time()
-        np.dot(matrix, matrix)
-        taken.append(time.process_time() - began)
+    with threadpool_limits(limits=1):
+        for _ in range(_TRIES):
+            began = time.thread_time()
+            np.dot(matrix, matrix)
+            taken.append(time.thread_time() - began)
     return 2e-9 * _SIDE**3 / max(min(taken), 1e-9)
 
 
-def _time_part(made: Sequence[Part]) -> _Timed:
-    """One part at all layers. A pass's seconds are shared out among its layers; layers made apart had a pass each."""
+def _time_pass(manifests: Iterable[Manifest]) -> list[Timed]:
+    """The parts of a pass, from the manifests of its layers.
+
+    A pass's seconds are shared out among its layers; layers that were made apart had a pass each.
+    """
+    parts: dict[int, list[Part]] = defaultdict(list)
+    for manifest in manifests:
+        for part in manifest.parts:
+            parts[part.index].append(part)
+    return [_time_part(made) for made in parts.values()]
+
+
+def _time_part(made: Sequence[Part]) -> Timed:
     rows, passes = made[0].stop - made[0].start, len({keys.attempt_of(part.key) for part in made})
-    return _Timed(sum(part.seconds for part in made) / passes / rows, rows)
+    return Timed(sum(part.seconds for part in made) / passes / rows, rows)
 
 
-def _median(timed: Sequence[_Timed]) -> float:
+def _median(timed: Sequence[Timed]) -> float:
     """The seconds at or below which half of all objects are."""
     ordered = sorted(timed)
     seen = list(itertools.accumulate(part.rows for part in ordered))
     return ordered[bisect_left(seen, seen[-1] / 2)].seconds
 
 
-def _how_computed(spec: EmbeddingSpec) -> tuple[str, ...]:
+def _how_computed(spec: EmbeddingSpec) -> Computed:
     return spec.model.name, spec.model.adapter, spec.dtype
 
 
-def _what_shown(spec: EmbeddingSpec) -> tuple[str, ...]:
+def _what_shown(spec: EmbeddingSpec) -> Shown:
     return spec.dataset.name, spec.modality.name, spec.recipe
 
 
