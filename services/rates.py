@@ -30,7 +30,7 @@ from shared.outcomes import Manifest, Part, ScoreRecord
 
 _MOST_LOOKS, _MOST_PARTS = 1000, 8  # looks for an embedding, in all; parts of one model and modality
 _MOST_STUDIES, _MOST_SCORES = 20, 32
-_LEAST_SECONDS = 0.05  # a score that should take less tells more of the store than of the metrics
+_LEAST_SECONDS = 0.1  # a score that should take less tells more of the store than of the metrics
 _KEPT = 4096
 _SIDE, _TRIES = 768, 9  # of the matrices whose product tells the speed of a core
 T = TypeVar("T")
@@ -151,7 +151,7 @@ class Rates:
 def estimate(spec: EmbeddingSpec, speed: Speed) -> Rate:
     """Of a model that nobody has measured: its operations at this speed, and what reading and preparing take."""
     work = work_of(spec)
-    return Rate(work.gflop / speed.gflops + work.preparing, "estimated")
+    return Rate(work.gflop / speed.gflops + work.preparing, "estimated" if work.gflop else "only read")
 
 
 def assumed_speed(threads: int) -> Speed:

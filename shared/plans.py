@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-Basis = Literal["measured", "measured on other data", "estimated", "nothing to do"]
+Basis = Literal["measured", "measured on other data", "estimated", "only read", "nothing to do"]
 """How a number of seconds is known.
 
 `measured`: the median of what this installation's records say of the same model and modality. `measured on other data`:
-the same of the model, shown something else. `estimated`: from the number of operations, and what a core of this machine
-does in a second.
+the same of the model, shown something else. `estimated`: from the number of operations, and how many are done in a
+second. `only read`: nothing is computed of it, as of published vectors and of labels, and nobody has measured it.
 """
 
 

@@ -10,16 +10,21 @@ from services.cli.tables import add_row, plain_table
 from shared.plans import PairsPlan, PassPlan, StudyPlan
 
 _MOST_PASSES = 40
-_HOW = {"measured": "measured", "measured on other data": "other data", "estimated": "estimated"}
+_HOW = {
+    "measured": "measured",
+    "measured on other data": "other data",
+    "estimated": "estimated",
+    "only read": "only read",
+}
 _TIMES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 _SIZES = ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 
 
 def plan_lines(plan: StudyPlan) -> Iterator[str | Table]:
     """What is asked for, a table of jobs, a table of scores, and what it comes to."""
-    simulated = " of simulated objects" if plan.simulated else ""
-    yield f"study {plan.study}{simulated}: {plan.jobs:,} embeddings, {plan.pairs:,} scores"
-    yield f"done already: {plan.jobs_done:,} of {plan.jobs:,} embeddings, {plan.pairs_done:,} of {plan.pairs:,} scores"
+    yield f"study {plan.study}{' of simulated objects' if plan.simulated else ''}"
+    yield f"{plan.jobs:,} embeddings, of which {plan.jobs_done:,} are done"
+    yield f"{plan.pairs:,} scores, of which {plan.pairs_done:,} are done"
     passes = [one for one in plan.passes if one.rows]
     if passes:
         yield _pass_table(sorted(passes, key=lambda one: -one.seconds)[:_MOST_PASSES])
@@ -74,33 +79,29 @@ def _pairs_table(pairs: Sequence[PairsPlan]) -> Table:
 
 def _sum(plan: StudyPlan) -> Iterator[str]:
     read = "" if plan.bytes_read is None else f"{format_bytes(plan.bytes_read)} to read, "
-    yield (
-        f"in all: {plan.rows:,} rows, {plan.core_hours:.3g} core-hours, {read}"
-        f"{format_bytes(plan.bytes_written)} to write"
-    )
-    crew = (
-        f"{_count(plan.embedders, 'embedder')}, {_count(plan.scorers, 'scorer')}, {_count(plan.threads, 'thread')} each"
-    )
-    yield (
-        f"with {crew}: {format_seconds(plan.seconds_least)} to {format_seconds(plan.seconds_most)}\n"
-        f"  embedding {format_seconds(plan.embedding_seconds)}, scoring {format_seconds(plan.scoring_seconds)}, "
-        "which overlap"
-    )
+    written = f"{format_bytes(plan.bytes_written)} to write"
+    yield f"in all: {plan.rows:,} rows, {plan.core_hours:,.3g} core-hours, {read}{written}"
+    crew = ((plan.embedders, "embedder"), (plan.scorers, "scorer"), (plan.threads, "thread"))
+    yield f"with {', '.join(_count(*each) for each in crew)} each:"
+    embedding, scoring = format_seconds(plan.embedding_seconds), format_seconds(plan.scoring_seconds)
+    least, most = format_seconds(plan.seconds_least), format_seconds(plan.seconds_most)
+    yield f"  {least} to {most}: embedding {embedding} and scoring {scoring}, which overlap"
 
 
 def _grounds(plan: StudyPlan, passes: Sequence[PassPlan]) -> Iterator[str]:
     """What the numbers rest on."""
     if any(one.basis == "estimated" for one in passes):
-        yield f"estimated: operations at {plan.rate:.3g} GFLOP/s, {plan.rate_from};\n  --measure tries the models first"
+        yield f"estimated: by operations, at {plan.rate:,.3g} GFLOP/s an embedder:"
+        yield f"  {plan.rate_from}"
+        yield "  (--measure tries each model first)"
     if any(one.basis == "measured on other data" for one in passes):
         yield "other data: as measured here of the same model, shown something else"
     if plan.pairs_done < plan.pairs:
-        scores = _count(plan.scores_measured, "score")
-        yield "scores: laws of the metrics, " + (
-            f"corrected by {scores} measured here"
-            if plan.scores_measured
-            else "and the speed of a core of the api's machine"
+        measured = _count(plan.scores_measured, "score")
+        corrected = (
+            f"corrected by {measured} measured here" if plan.scores_measured else "at the speed of the api's machine"
         )
+        yield f"scores: by the laws of their metrics, {corrected}"
 
 
 def format_seconds(seconds: float) -> str:

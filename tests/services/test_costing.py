@@ -18,6 +18,7 @@ from shared.planning import expand
 
 ROWS, PART, MODELS = 1000, 256, 3
 DIMENSIONS = (64, 128, 256)
+CREW = Crew(embedders=2, scorers=1, threads=1)
 
 
 def modality(name: str, kind: str = "image") -> Modality:
@@ -53,7 +54,7 @@ def dimension(spec: EmbeddingSpec) -> int:
     return 1 if spec.modality.kind == "label" else DIMENSIONS[int(spec.model.name[1:])]
 
 
-def facts_of(study: Study, crew: Crew = Crew(2, 1, 1), **changes: object) -> Facts:
+def facts_of(study: Study, crew: Crew = CREW, **changes: object) -> Facts:
     """Nothing is done, and every pass takes a hundredth of a second an object."""
     plain = Facts(
         study=study,
