@@ -26,7 +26,9 @@ from shared import keys
 from shared.contracts import EmbeddingSpec, ScoreSpec, Study
 from shared.embeddings import read_manifest
 from shared.errors import BadRecord
+from shared.modalities import GIVEN
 from shared.outcomes import Manifest, Part, ScoreRecord
+from shared.plans import Basis
 
 _MOST_LOOKS, _MOST_PARTS = 1000, 8  # looks for an embedding, in all; parts of one model and modality
 _MOST_STUDIES, _MOST_SCORES = 20, 32
@@ -151,7 +153,8 @@ class Rates:
 def estimate(spec: EmbeddingSpec, speed: Speed) -> Rate:
     """Of a model that nobody has measured: its operations at this speed, and what reading and preparing take."""
     work = work_of(spec)
-    return Rate(work.gflop / speed.gflops + work.preparing, "estimated" if work.gflop else "only read")
+    basis: Basis = "only read" if spec.modality.kind in GIVEN else "estimated"
+    return Rate(work.gflop / speed.gflops + work.preparing, basis)
 
 
 def assumed_speed(threads: int) -> Speed:
