@@ -1,16 +1,22 @@
-"""Exact nearest neighbours of vectors among themselves by cosine similarity, found by FAISS.
+"""Exact nearest neighbours of vectors by cosine similarity, found by FAISS.
 
-Imports numpy and faiss; the only module of the scorer that imports faiss. FAISS proposes in float32, float64
-decides: so a table does not depend on the order in which vectors are stored, nor on blocks, threads or a BLAS.
+Imports numpy and faiss; the only module of the scorer that imports faiss. FAISS proposes in float32, from short
+sketches where that pays, and float64 decides: so a table does not depend on the order in which vectors are stored, nor
+on blocks, threads or a BLAS.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
 from scorer.comparison import Neighbours
+from scorer.sketches import make_plan
 from shared.errors import TooFewObjects, ZeroVector
 from shared.vectors import Vectors
 
@@ -23,10 +29,22 @@ Rows = npt.NDArray[np.int64]
 
 _QUERIES = 4096  # rows searched at once: FAISS's own block (distance_compute_blas_query_bs)
 _SPARE = 8  # candidates beyond k and self, so that float32 seldom leaves the k-th place in doubt
-_BLOCK_BYTES = 1 << 23  # fits the processor's cache
+_BLOCK_BYTES = 1 << 20  # fits the processor's cache
 _LARGE_BLOCK_BYTES = 1 << 26
 # Similarities this close are a tie: float64 products of the same two directions differ by 1e-16 or so.
 _TIE_DECIMALS = 12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The nearest of m queries: `(m, k)` each, by decreasing similarity, ties by lot.
+
+    similarities: cosines in float64, rounded to 12 decimals. rows: of the database. Where there were fewer than k
+    candidates the rest is -inf, and row -1.
+    """
+
+    similarities: Doubles
+    rows: Rows
 
 
 def nearest(vectors: Vectors, k: int, lots: np.random.Generator | None = None) -> Neighbours:
@@ -37,71 +55,47 @@ def nearest(vectors: Vectors, k: int, lots: np.random.Generator | None = None) -
     without `lots` the one in the lower row; rows in order of object id thus give a table that storage order cannot
     change. Two sides that are compared need lots of their own: by row, what neither tells apart would be ordered
     alike on both, and they would agree on what neither knows. Memory beyond the vectors: one float32
-    copy of them, the table, and blocks. Rows whose k-th place float32 cannot settle (many near-ties, as where
-    an embedding has collapsed) are searched again in float64, at several times the cost.
+    copy of them, their sketches, the table, and blocks. Rows whose k-th place float32 cannot settle (many near-ties, as
+    where an embedding has collapsed) are searched again in float64, at several times the cost.
     Raises TooFewObjects unless 0 < k < n, and ZeroVector, naming the first object without a direction.
     """
     n = len(vectors)
     if not 0 < k < n:
         raise TooFewObjects(f"k = {k} neighbours of {n} objects", f"0 < k < {n}", "take a smaller k, or more objects")
-    norms = _norms(vectors)
-    unit = np.empty_like(vectors.matrix)
-    for block in _blocks(n, vectors.dimension):
-        unit[block] = vectors.matrix[block] / norms[block, None]
+    refuse_zeros(vectors)
     lot = np.arange(n) if lots is None else lots.permutation(n)
-    table = np.empty((n, k), dtype=np.int32)
-    for start in range(0, n, _QUERIES):
-        rows = np.arange(start, min(start + _QUERIES, n))
-        table[rows], doubtful = _search(vectors.matrix, unit, norms, rows, k, lot=lot)
-        for block in _blocks(len(doubtful), n, _LARGE_BLOCK_BYTES):
-            table[doubtful[block]] = _search_all(vectors.matrix, norms, doubtful[block], k, lot=lot)
-    return Neighbours(vectors.object_ids, table)
+    found = nearest_among(vectors.matrix, vectors.matrix, k, lot=lot, own=np.arange(n))
+    return Neighbours(vectors.object_ids, found.rows.astype(np.int32))
 
 
-def _search(
-    matrix: Floats, unit: Floats, norms: Doubles, rows: Rows, k: int, *, lot: Rows
-) -> tuple[npt.NDArray[np.int64], Rows]:
-    """Neighbours `(len(rows), k)` of these rows, and those of the rows that float32 leaves in doubt. lot: `(n,)`."""
-    n, dimension = matrix.shape
-    width = min(n, k + 1 + _SPARE)
-    scores, candidates = faiss.knn(unit[rows], unit, width, metric=faiss.METRIC_INNER_PRODUCT)
-    exact = _similarities(matrix, norms, rows, candidates)
-    exact[candidates == rows[:, None]] = -np.inf
-    order = np.lexsort((lot[candidates], -exact), axis=-1)[:, :k]
-    kth = np.take_along_axis(exact, order[:, -1:], axis=1)[:, 0]
-    # Whatever FAISS left out scored no more than its last candidate, give or take the rounding of a float32
-    # product of unit vectors: (d + 4) 2^-24 at most (Higham 2002, Accuracy and Stability, section 3.1).
-    in_doubt = kth <= scores[:, -1] + (dimension + 4) * 2.0**-24 if width < n else np.zeros(len(rows), dtype=bool)
-    return np.take_along_axis(candidates, order, axis=1), rows[in_doubt]
+def nearest_among(queries: Floats, database: Floats, k: int, *, lot: Rows, own: Rows) -> Found:
+    """The k nearest of each query `(m, d)` in a database `(n, d)`, k > 0, as `nearest` finds them.
+
+    lot: `(n,)`, which of equally similar rows comes first. own: `(m,)`, the row of the database that is the query
+    itself, and is left out; -1 where there is none. All vectors have a direction (`refuse_zeros`).
+    """
+    theirs = _Directions.of(database)
+    ours = theirs if queries is database else _Directions.of(queries)
+    search = _Search(ours, theirs, k, lot, own)
+    similarities, found = np.full((len(queries), k), -np.inf), np.full((len(queries), k), -1, dtype=np.int64)
+    doubtful = np.arange(len(queries))
+    for proposal in search.proposals():
+        left = []
+        for start in range(0, len(doubtful), _QUERIES):
+            rows = doubtful[start : start + _QUERIES]
+            best, places, settled = search.decide(rows, *proposal.candidates(rows))
+            similarities[rows[settled], : best.shape[1]] = best[settled]
+            found[rows[settled], : best.shape[1]] = places[settled]
+            left.append(rows[~settled])
+        doubtful = np.concatenate(left) if left else doubtful
+    for block in _blocks(len(doubtful), len(database), _LARGE_BLOCK_BYTES):
+        similarities[doubtful[block]], found[doubtful[block]] = search.decide_among_all(doubtful[block])
+    return Found(similarities, found)
 
 
-def _similarities(matrix: Floats, norms: Doubles, rows: Rows, candidates: Rows) -> Doubles:
-    """Cosine similarities `(len(rows), width)` of each row with its candidates, in float64."""
-    similarities = np.empty(candidates.shape)
-    for block in _blocks(len(rows), candidates.shape[1] * matrix.shape[1]):
-        some, theirs = rows[block], candidates[block]
-        ours = matrix[some].astype(np.float64)
-        products = (matrix[theirs].astype(np.float64) @ ours[:, :, None])[:, :, 0]
-        similarities[block] = products / (norms[some, None] * norms[theirs])
-    return similarities.round(_TIE_DECIMALS)
-
-
-def _search_all(matrix: Floats, norms: Doubles, rows: Rows, k: int, *, lot: Rows) -> npt.NDArray[np.int64]:
-    """Neighbours `(len(rows), k)` of these rows among all, in float64. lot: `(n,)`."""
-    similarities = np.empty((len(rows), len(matrix)))
-    ours = matrix[rows] / norms[rows, None]
-    for block in _blocks(len(matrix), matrix.shape[1]):
-        similarities[:, block] = ours @ (matrix[block] / norms[block, None]).T
-    similarities = similarities.round(_TIE_DECIMALS)
-    similarities[np.arange(len(rows)), rows] = -np.inf
-    by_lot = np.argsort(lot)
-    return by_lot[np.argsort(-similarities[:, by_lot], axis=1, kind="stable")[:, :k]]
-
-
-def _norms(vectors: Vectors) -> Doubles:
-    norms = np.empty(len(vectors))
-    for block in _blocks(len(vectors), vectors.dimension):
-        norms[block] = np.sqrt(np.square(vectors.matrix[block], dtype=np.float64).sum(axis=1))
+def refuse_zeros(vectors: Vectors) -> None:
+    """Raises ZeroVector, naming the first object without a direction."""
+    norms = _norms(vectors.matrix)
     if not norms.all():
         first = vectors.object_ids[int(norms.argmin())]
         raise ZeroVector(
@@ -109,6 +103,125 @@ def _norms(vectors: Vectors) -> Doubles:
             "vectors with a direction",
             "look at this object's pixels or samples, and at the layer the vector is taken from",
         )
+
+
+class _Directions(NamedTuple):
+    """Vectors `(n, d)`, their norms `(n,)`, and the unit vectors in float32."""
+
+    matrix: Floats
+    norms: Doubles
+    unit: Floats
+
+    @classmethod
+    def of(cls, matrix: Floats) -> _Directions:
+        norms, unit = _norms(matrix), np.empty_like(matrix)
+        for block in _blocks(*matrix.shape):
+            unit[block] = matrix[block] / norms[block, None]
+        return cls(matrix, norms, unit)
+
+
+class _Proposal(NamedTuple):
+    """Vectors of either side whose inner products are, but for rounding, no less than the cosines; how many to take."""
+
+    queries: Floats
+    database: Floats
+    width: int
+
+    def candidates(self, rows: Rows) -> tuple[Rows, Floats]:
+        """Rows of the database `(len(rows), width)` for these queries, and what no other row's bound is above."""
+        scores, candidates = faiss.knn(self.queries[rows], self.database, self.width, metric=faiss.METRIC_INNER_PRODUCT)
+        if self.width == len(self.database):
+            return candidates, np.full(len(rows), -np.inf, dtype=np.float32)
+        return candidates, scores[:, -1] + _rounding(self.database.shape[1])
+
+
+class _Search(NamedTuple):
+    """One search, whose answers float64 decides. The words are those of `nearest_among`."""
+
+    ours: _Directions
+    theirs: _Directions
+    k: int
+    lot: Rows
+    own: Rows
+
+    def proposals(self) -> Iterator[_Proposal]:
+        """What to search, in turn, for queries that are not decided yet."""
+        n = len(self.lot)
+        plan = make_plan(self.theirs.unit, self.k)
+        if plan is not None:
+            database = plan.sketch(self.theirs.matrix, self.theirs.norms)
+            same = self.ours is self.theirs
+            queries = database if same else plan.sketch(self.ours.matrix, self.ours.norms)
+            yield _Proposal(queries, database, min(n, max(plan.candidates, self._enough)))
+        yield _Proposal(self.ours.unit, self.theirs.unit, min(n, self._enough))
+
+    @property
+    def _enough(self) -> int:
+        return self.k + 1 + _SPARE
+
+    def decide(self, rows: Rows, candidates: Rows, ceiling: Floats) -> tuple[Doubles, Rows, npt.NDArray[np.bool_]]:
+        """The nearest of these queries among their candidates, and for which queries nothing else can be as near.
+
+        candidates, ceiling: of a proposal; no cosine with any other row is above the ceiling.
+        """
+        if candidates.shape[1] > self._enough:
+            candidates, ceiling = self._narrow(rows, candidates, ceiling)
+        similarities = self._similarities(rows, candidates)
+        similarities[candidates == self.own[rows, None]] = -np.inf
+        order = np.lexsort((self.lot[candidates], -similarities), axis=-1)[:, : self.k]
+        best = np.take_along_axis(similarities, order, axis=1)
+        places = np.where(np.isneginf(best), -1, np.take_along_axis(candidates, order, axis=1))
+        return best, places, (best[:, -1] > ceiling) | np.isneginf(ceiling)
+
+    def _narrow(self, rows: Rows, candidates: Rows, ceiling: Floats) -> tuple[Rows, Floats]:
+        """The best of the candidates by float32 products of the whole vectors; no other is above the new ceiling."""
+        scores, width, keep = np.empty(candidates.shape, dtype=np.float32), candidates.shape[1], self._enough
+        queries, database, candidates = self.ours.unit[rows], self.theirs.unit, np.ascontiguousarray(candidates)
+        pointers = (faiss.swig_ptr(array) for array in (scores, queries, database, candidates))
+        product = faiss.fvec_inner_products_by_idx  # type: ignore[attr-defined]
+        product(*pointers, database.shape[1], len(rows), width)
+        order = np.argpartition(scores, width - keep - 1, axis=1)[:, width - keep - 1 :]
+        first_left_out = np.take_along_axis(scores, order[:, :1], axis=1)[:, 0]
+        ceiling = np.maximum(ceiling, first_left_out + _rounding(database.shape[1]))
+        return np.take_along_axis(candidates, order[:, 1:], axis=1), ceiling
+
+    def _similarities(self, rows: Rows, candidates: Rows) -> Doubles:
+        """Cosine similarities `(len(rows), width)` of each query with its candidates, in float64."""
+        similarities = np.empty(candidates.shape)
+        for block in _blocks(len(rows), candidates.shape[1] * self.theirs.matrix.shape[1]):
+            some, theirs = rows[block], candidates[block]
+            queries = self.ours.matrix[some].astype(np.float64)
+            products = (self.theirs.matrix[theirs].astype(np.float64) @ queries[:, :, None])[:, :, 0]
+            similarities[block] = products / (self.ours.norms[some, None] * self.theirs.norms[theirs])
+        return similarities.round(_TIE_DECIMALS)
+
+    def decide_among_all(self, rows: Rows) -> tuple[Doubles, Rows]:
+        """The nearest `(len(rows), k)` of these queries among all, in float64."""
+        matrix, norms = self.theirs.matrix, self.theirs.norms
+        similarities = np.empty((len(rows), len(matrix)))
+        queries = self.ours.matrix[rows] / self.ours.norms[rows, None]
+        for block in _blocks(*matrix.shape):
+            similarities[:, block] = queries @ (matrix[block] / norms[block, None]).T
+        similarities = similarities.round(_TIE_DECIMALS)
+        itself = np.flatnonzero(self.own[rows] >= 0)
+        similarities[itself, self.own[rows[itself]]] = -np.inf
+        by_lot = np.argsort(self.lot)
+        places = by_lot[np.argsort(-similarities[:, by_lot], axis=1, kind="stable")[:, : self.k]]
+        return np.take_along_axis(similarities, places, axis=1), places
+
+
+def _rounding(dimension: int) -> np.float32:
+    """How far a float32 product of two unit vectors, each number of which was rounded, may be from the true one.
+
+    (d + 4) 2^-24 at most, in whatever order it is summed (Higham 2002, Accuracy and Stability, section 3.1).
+    """
+    return np.float32((dimension + 4) * 2.0**-24)
+
+
+def _norms(matrix: Floats) -> Doubles:
+    norms = np.empty(len(matrix))
+    for block in _blocks(*matrix.shape):
+        norms[block] = np.sqrt(np.square(matrix[block], dtype=np.float64).sum(axis=1))
     return norms
 
 
