@@ -78,6 +78,10 @@ def _pairs_table(pairs: Sequence[PairsPlan]) -> Table:
 
 
 def _sum(plan: StudyPlan) -> Iterator[str]:
+    """What all of it comes to."""
+    if plan.seconds_most == 0:
+        yield "nothing is left to do"
+        return
     read = "" if plan.bytes_read is None else f"{format_bytes(plan.bytes_read)} to read, "
     written = f"{format_bytes(plan.bytes_written)} to write"
     yield f"in all: {plan.rows:,} rows, {plan.core_hours:,.3g} core-hours, {read}{written}"

@@ -69,8 +69,9 @@ def test_what_looks_at_pairs_of_objects_samples_them(name: str, scoring: Scoring
 def test_a_search_is_a_product_of_all_with_all() -> None:
     big = seconds_of_search(10**6, 768)
     assert seconds_of_search(2 * 10**6, 768) / big == pytest.approx(4, rel=1e-3)
-    # 2 n^2 d operations at the rate of one core, and the keeping of the best
-    assert big == pytest.approx(2 * 10**12 * 768 / (costs.REFERENCE_GFLOPS * 1e9), rel=0.5)
+    # 2 n^2 d operations at the rate of one core, of which sketches spare some; and the keeping of the best
+    product = 2 * 10**12 * 768 / (costs.REFERENCE_GFLOPS * 1e9)
+    assert product / 2 < big < 1.5 * product
 
 
 def test_bytes_are_those_of_the_numbers_kept() -> None:
