@@ -11,7 +11,7 @@ from chaos import study
 from chaos.cluster import Storage
 from chaos.faults import Kind
 from chaos.report import Outcome, write_report
-from chaos.run import Plan, run_seed, run_undisturbed
+from chaos.run import PRODUCTS, Plan, run_seed, run_undisturbed
 
 STORES: tuple[Storage, Storage] = ("moto", "rclone")
 
@@ -20,7 +20,8 @@ def main() -> None:
     """Parse, run, report."""
     signal.signal(signal.SIGTERM, _interrupt)
     asked = _parse()
-    plan, folder = Plan(asked.faults, asked.folder, asked.datasets, asked.attempts, asked.kinds), asked.folder
+    plan = Plan(asked.faults, asked.folder, asked.datasets, asked.attempts, asked.kinds, asked.products)
+    folder = asked.folder
     study.write_tables(plan.data, plan.datasets)
     print(f"the undisturbed run of {plan.datasets} datasets", flush=True)
     undisturbed = run_undisturbed(plan)
@@ -45,6 +46,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--datasets", type=int, default=5, help="9 jobs and 15 pairs for each")
     parser.add_argument("--kinds", type=_kinds, default=frozenset(Kind), help="only these, as kill-worker,storage")
     parser.add_argument("--attempts", type=int, default=8, help="starts of one step before it is failed")
+    parser.add_argument("--products", type=int, default=PRODUCTS, help="of one step of a search for neighbours")
     parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="for data, logs and the report")
     return parser.parse_args()
 
@@ -73,6 +75,7 @@ def _again(seed: int, asked: argparse.Namespace) -> str:
     """The command that runs one seed again as it was."""
     again = f"python -m chaos --seeds {seed} --faults {asked.faults} --datasets {asked.datasets}"
     again += f" --attempts {asked.attempts}" + (f" --store {asked.store}" if asked.store else "")
+    again += f" --products {asked.products}" if asked.products != PRODUCTS else ""
     return again + ("" if len(asked.kinds) == len(Kind) else f" --kinds {','.join(map(_slug, sorted(asked.kinds)))}")
 
 

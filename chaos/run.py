@@ -35,6 +35,7 @@ POISON = "fake-poison"
 _LONGEST_WORK_SECONDS, _LONGEST_END_SECONDS, _LONGEST_ANSWER_SECONDS = 600.0, 240.0, 60.0
 _PATIENCE_SECONDS, _LOOK_SECONDS = 8.0, 0.4
 _DOUBLED = ("one manifest", "one score")
+PRODUCTS = 80_000
 T = TypeVar("T")
 
 
@@ -43,7 +44,9 @@ class Plan:
     """What runs of several seeds have in common.
 
     folder: for data, logs and results. datasets: see `chaos.study`. attempts: starts of one step; more than the
-    default, since a kill is a start, and no innocent step may fail for having met three. kinds: of faults.
+    default, since a kill is a start, and no innocent step may fail for having met three. kinds: of faults. products:
+    of one step of a search for neighbours, which by default cuts every search into 2 by 2 tiles or 4 by 4; in the
+    undisturbed run, none is cut.
     """
 
     faults: int
@@ -51,6 +54,7 @@ class Plan:
     datasets: int
     attempts: int = 8
     kinds: Collection[Kind] = frozenset(Kind)
+    products: int = PRODUCTS
 
     @property
     def data(self) -> Path:
@@ -149,7 +153,7 @@ def _kinds(plan: Plan, storage: Storage) -> frozenset[Kind]:
 
 
 def _settings(plan: Plan) -> dict[str, str]:
-    return {"SAMESKY_ATTEMPTS": str(plan.attempts)}
+    return {"SAMESKY_ATTEMPTS": str(plan.attempts), "SAMESKY_SEARCH_PRODUCTS": str(plan.products)}
 
 
 def _find_garbage(cluster: Cluster, store: ObjectStore) -> list[str]:

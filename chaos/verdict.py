@@ -132,9 +132,10 @@ def find_unnamed(store: ObjectStore, studies: Sequence[Study]) -> set[str]:
 
 
 def _is_kept(key: str, digests: set[str]) -> bool:
-    """Whether a key is of a neighbour table of these embeddings, or tells how work ended."""
+    """Whether a key is of a neighbour table of these embeddings, or their join, or tells how work ended."""
     table = key.startswith(keys.NEIGHBOURS) and keys.embedding_of_neighbours(key) in digests
-    return table or key.startswith(keys.ENDINGS)
+    sides = keys.joined(key)
+    return table or bool(sides and digests >= {*sides}) or key.startswith(keys.ENDINGS)
 
 
 def _named_by_embedding(store: ObjectStore, spec: EmbeddingSpec) -> set[str]:

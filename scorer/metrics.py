@@ -6,7 +6,7 @@ A metric is a function of a `Comparison`, which gives it neighbour tables or vec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -86,6 +86,11 @@ PROBES: Mapping[str, Metric[Probing]] = {
 }  # fmt: skip
 
 
+_COUNTING = frozenset(
+    [name for name, metric in METRICS.items() if metric.per_k] + [name for name, probe in PROBES.items() if probe.per_k]
+)
+
+
 def find_metric(name: str, version: int | None = None) -> Metric[Comparison]:
     """The metric of this name, at this version if one is asked for. Raises UnknownName, suggesting near ones."""
     if name in PROBES:
@@ -110,11 +115,14 @@ def metric_versions(scoring: Scoring, *, probes: bool) -> dict[str, int]:
     return versions | (of_probes if probes else {})
 
 
+def counts_neighbours(names: Iterable[str]) -> bool:
+    """Whether any of these metrics or probes counts neighbours."""
+    return not _COUNTING.isdisjoint(names)
+
+
 def results_wanted(scoring: Scoring) -> list[tuple[str, int | None]]:
     """Name and k of every result that a record of this scoring holds, in its order; k is None where none counts."""
-    counting = {name for name, metric in METRICS.items() if metric.per_k}
-    counting |= {name for name, probe in PROBES.items() if probe.per_k}
-    return [(name, k) for name in scoring.metrics for k in (scoring.k if name in counting else (None,))]
+    return [(name, k) for name in scoring.metrics for k in (scoring.k if name in _COUNTING else (None,))]
 
 
 def _find(kind: str, rows: Mapping[str, Metric[Asked]], name: str, version: int | None) -> Metric[Asked]:

@@ -27,8 +27,8 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-_QUERIES = 4096  # rows searched at once: FAISS's own block (distance_compute_blas_query_bs)
-_SPARE = 8  # candidates beyond k and self, so that float32 seldom leaves the k-th place in doubt
+_QUERIES = 1024  # rows searched at once: their products with a block of the database stay in the cache
+_SPARE = 4  # candidates beyond k and self, so that float32 seldom leaves the k-th place in doubt
 _BLOCK_BYTES = 1 << 20  # fits the processor's cache
 _LARGE_BLOCK_BYTES = 1 << 26
 # Similarities this close are a tie: float64 products of the same two directions differ by 1e-16 or so.

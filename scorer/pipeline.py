@@ -51,13 +51,15 @@ def score(
     attempt: Attempt,
     before_commit: Callable[[], None] = lambda: None,
     on_table: OnTable = ignore_table,
+    products: int | None = None,
 ) -> ScoreRecord:
     """Make the score of a pair, unless it is made, and return the record that the store now holds.
 
     threads: for FAISS and BLAS; 0 means all cores. attempt: who does the work, for the record. Values per object and
     per relabelling are stored before the record, so a record names what is there. before_commit: asked when all is
     computed; what it raises keeps the score out of the store. on_table: told of each neighbour table that is used
-    whether it was found in the store. Raises NotReady (retryable) while an embedding is not whole, UnknownName for a
+    whether it was found in the store. products: a search for neighbours of more products is none of this; None: all
+    are. Raises NotReady (retryable) while an embedding, or the table of such a search, is not there, UnknownName for a
     metric, TooFewObjects, ZeroVector, DegenerateEmbedding, BadStudy for a pair of labels, and Corrupt for what the
     store has lost or altered; then no record is written.
     """
@@ -70,8 +72,8 @@ def score(
     ids = overlap.object_ids
     most = spec.scoring.largest_k
     sides = (
-        StoredSide(store, left.manifest, left.sha256, ids, overlap.left_rows, most, on_table),
-        StoredSide(store, right.manifest, right.sha256, ids, overlap.right_rows, most, on_table),
+        StoredSide(store, left.manifest, left.sha256, ids, overlap.left_rows, most, on_table, products),
+        StoredSide(store, right.manifest, right.sha256, ids, overlap.right_rows, most, on_table, products),
     )
     threads = threads or os.cpu_count() or 1
     with threadpool_limits(limits=threads):

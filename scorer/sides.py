@@ -12,18 +12,18 @@ import numpy as np
 import numpy.typing as npt
 
 from scorer.comparison import Neighbours
+from scorer.directions import one_direction, point_apart
 from scorer.neighbour_cache import OnTable, Origin, find_or_make
 from scorer.neighbours import SEARCH_VERSION, nearest
 from scorer.pairing import id_set_digest
+from scorer.search.grid import is_large
 from scorer.streams import open_stream
+from shared import keys
 from shared.embeddings import load_vectors
-from shared.errors import DegenerateEmbedding
+from shared.errors import NotReady
 from shared.outcomes import Manifest
 from shared.store import ObjectStore
 from shared.vectors import Vectors
-
-_SAME = 1e-12  # as ties among neighbours
-_ROWS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,8 @@ class StoredSide:
 
     manifest_sha256: of the manifest as stored. rows: `(n,)`, where the shared `object_ids` stand in the embedding.
     most: the largest k that will be asked for. on_table: told of each neighbour table whether it was found in the
-    store. What was read once is kept as long as this is.
+    store. products: a search of more is left to its own steps (`scorer.search`); None: none is. What was read once is
+    kept as long as this is.
     """
 
     store: ObjectStore
@@ -42,6 +43,7 @@ class StoredSide:
     rows: npt.NDArray[np.int64]
     most: int
     on_table: OnTable
+    products: int | None = None
 
     def vectors(self) -> Vectors:
         """The vectors of the shared objects. Raises MissingPart, AlteredPart and the like, as `load_vectors` does."""
@@ -51,8 +53,9 @@ class StoredSide:
         """The k nearest neighbours, k <= most: the first columns of the one table that is searched for.
 
         It comes from the store's cache, or is searched now and cached. Ties are settled by lots that follow from the
-        embedding and the objects, and from no study. Raises TooFewObjects, ZeroVector, and DegenerateEmbedding when all
-        vectors have one direction, in which nothing is nearer than anything else.
+        embedding and the objects, and from no study. Raises NotReady for what is left to its own steps, TooFewObjects,
+        ZeroVector, and DegenerateEmbedding when all vectors have one direction, in which nothing is nearer than
+        anything else.
         """
         return self._table.nearest(k)
 
@@ -72,22 +75,12 @@ class StoredSide:
         return find_or_make(self.store, origin, self._search, self.on_table)
 
     def _search(self) -> Neighbours:
+        if self.products and is_large(len(self.object_ids), self.manifest.dimension, self.most, self.products):
+            self.store.delete(keys.neighbours(self.manifest.spec.digest, id_set_digest(self.object_ids), self.most))
+            raise NotReady(f"there is no neighbour table of {self.manifest.spec.label}", "", "it is made in steps")
         lots = open_stream("ties", 0, self.manifest.spec.digest, id_set_digest(self.object_ids))
         found = nearest(self.vectors(), self.most, lots)
-        if _one_direction(self.vectors().matrix):
-            raise DegenerateEmbedding(
-                f"all vectors of {self.manifest.spec.label} have the same direction: no object is nearer than another",
-                "vectors that differ in direction",
-                "look at the layer the vectors are taken from, and at what the model was shown",
-            )
+        matrix = self.vectors().matrix
+        if not point_apart(matrix[0], matrix):
+            raise one_direction(self.manifest.spec.label)
         return found
-
-
-def _one_direction(matrix: npt.NDArray[np.float32]) -> bool:
-    """Whether all cosines with the first vector, none being zero, are 1 to 12 decimals."""
-    first = matrix[0] / np.linalg.norm(matrix[0].astype(np.float64))
-    for start in range(0, len(matrix), _ROWS):  # the first few tell, but where all are alike
-        block = matrix[start : start + _ROWS].astype(np.float64)
-        if (block @ first < np.linalg.norm(block, axis=1) * (1 - _SAME)).any():
-            return False
-    return True

@@ -20,8 +20,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
-_SAMPLE = 1024  # vectors whose leading subspace is taken
-_PROBES = 64  # vectors that are searched for in full, to see what a sketch would leave undecided
+_SAMPLE = 512  # vectors whose leading subspace is taken
+_PROBES = 32  # vectors that are searched for in full, to see what a sketch would leave undecided
 _SIZES = (16, 32, 48, 64, 96, 128, 192, 256)
 _FEWEST = 4096  # vectors below which there is little to save
 _ROUNDS = 2  # of subspace iteration

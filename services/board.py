@@ -27,6 +27,7 @@ _ANSWER_SECONDS = 10
 _LONGEST_HISTORY = 100
 _NUDGE = "samesky:nudge"
 _EPOCH = "samesky:epoch"
+_CANCELLED = "samesky:cancelled"
 
 
 class RowsDone(NamedTuple):
@@ -120,22 +121,24 @@ class Board:
 
     def cancel(self, works: Iterable[str]) -> None:
         """Let no step of these jobs and scores begin. works: their digests."""
-        with named_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for work in works:
-                pipe.set(_cancelled_key(work), "1", ex=_KEPT_SECONDS)
-            pipe.execute()
+        names = list(works)
+        if names:
+            with named_errors(), self._redis.pipeline(transaction=False) as pipe:
+                pipe.sadd(_CANCELLED, *names)
+                pipe.expire(_CANCELLED, _KEPT_SECONDS)
+                pipe.execute()
 
     def cancelled(self, work: str) -> bool:
         """Whether no step of this job or score may begin."""
         with named_errors():
-            return bool(self._redis.exists(_cancelled_key(work)))
+            return bool(self._redis.sismember(_CANCELLED, work))
 
     def allow(self, works: Iterable[str]) -> None:
         """Let steps of these jobs and scores begin again."""
-        names = [_cancelled_key(work) for work in works]
-        if names:
-            with named_errors():
-                self._redis.delete(*names)
+        names = list(works)
+        with named_errors():
+            if names and self._redis.scard(_CANCELLED):  # mostly none is, and there may be thousands of names
+                self._redis.srem(_CANCELLED, *names)
 
     def delivery(self, tag: str | None) -> Delivery:
         """The delivery of a Celery message, which is in the same Redis."""
@@ -245,6 +248,8 @@ class Board:
 
     def restore_rows(self, embedding: str, rows_by_part: Mapping[int, int]) -> None:
         """Write up parts that were whole before this board knew of them; they do not count for the rate."""
+        if not rows_by_part:
+            return
         key = _rows_key(embedding)
         with named_errors():
             known = cast("dict[str, str]", self._redis.hgetall(key))
@@ -301,10 +306,6 @@ def _starts_key(step: str) -> str:
 
 def _history_key(step: str) -> str:
     return f"samesky:history:{step}"
-
-
-def _cancelled_key(work: str) -> str:
-    return f"samesky:cancelled:{work}"
 
 
 def _rows_key(embedding: str) -> str:

@@ -21,6 +21,8 @@ EMBED = "embed"
 SCORE = "score"
 EMBED_PART = "samesky.embed_part"
 SCORE_PAIR = "samesky.score_pair"
+PLAN_SEARCHES = "samesky.plan_searches"
+SEARCH_STEP = "samesky.search_step"
 ANNOUNCE = "samesky.announce"
 PRIORITIES = (0, 3, 6, 9)
 """What a message may have; all of a lower number are taken before any of a higher."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from embedder.costs import bytes_of_vectors, loading_seconds
 from scorer.costs import Shape, bytes_of_score, bytes_of_table, seconds_of, seconds_of_search, seeks_neighbours
+from scorer.search.grid import PRODUCTS, cut
 from shared.contracts import EmbeddingSpec, Scoring, Study
 from shared.plans import Basis, MetricPlan, PairsPlan, PassPlan, StudyPlan
 
@@ -56,7 +57,7 @@ class Facts:
 
     whole: digests of its embeddings that are there. scored: its pairs that have their score. tables: places of
     embeddings whose neighbours were searched for. dimensions: of each embedding. rates, read: of each of its passes;
-    read: bytes of its rows in the source, None where nobody knows.
+    read: bytes of its rows in the source, None where nobody knows. products: of a step of a search that is cut.
     """
 
     study: Study
@@ -69,6 +70,27 @@ class Facts:
     read: Sequence[int | None]
     speed: Speed
     correction: Correction
+    products: int = PRODUCTS
+
+
+class _Search(NamedTuple):
+    """One search: its seconds on a core, those within the step of a pair, those of a tile, and steps of its own.
+
+    A search that is too large for the step of a pair is cut into tiles, a strip for each row of them, and a table.
+    """
+
+    seconds: float
+    within: float
+    tile: float
+    steps: int
+
+    @classmethod
+    def of(cls, objects: int, dimension: int, k: int, products: int) -> _Search:
+        """The search for k neighbours of so many vectors."""
+        seconds, blocks = seconds_of_search(objects, dimension), cut(objects, dimension, k, products).blocks
+        if blocks == 1:
+            return cls(seconds, seconds, 0.0, 0)
+        return cls(seconds, 0.0, seconds / blocks**2, blocks**2 + blocks + 1)
 
 
 def cost(facts: Facts) -> StudyPlan:
@@ -145,11 +167,14 @@ def _cost_pairs(pairs: Sequence[Pair], facts: Facts, searched: set[int]) -> Pair
         name: sum(count * seconds_of(name, shape) for shape, count in shapes.items()) for name in scoring.metrics
     }
     searches = _searches(missing, facts, scoring, searched)
-    search_seconds = sum(seconds_of_search(dataset.rows, dimension) for dimension in searches)
+    searching = [_Search.of(dataset.rows, dimension, scoring.largest_k, facts.products) for dimension in searches]
+    search_seconds = sum(search.seconds for search in searching)
     spread = facts.correction.factor / crew.threads  # from seconds of a core of the laws to those of a scorer
-    seconds = spread * (sum(metrics.values()) + search_seconds) + len(missing) * STEP_SECONDS
+    steps = len(missing) + sum(search.steps for search in searching)
+    seconds = spread * (sum(metrics.values()) + search_seconds) + steps * STEP_SECONDS
     longest = max((sum(seconds_of(name, shape) for name in scoring.metrics) for shape in shapes), default=0.0)
-    slowest = 2 * max((seconds_of_search(dataset.rows, dimension) for dimension in searches), default=0.0)
+    longest += 2 * max((search.within for search in searching), default=0.0)
+    longest = max([longest, *(search.tile for search in searching)])
     sides = sum(facts.dimensions[place] for pair in missing for place in pair)
     return PairsPlan(
         dataset=dataset.name,
@@ -160,7 +185,7 @@ def _cost_pairs(pairs: Sequence[Pair], facts: Facts, searched: set[int]) -> Pair
         searches=len(searches),
         seconds=seconds,
         core_seconds=seconds * crew.threads,
-        longest=spread * (longest + slowest) + STEP_SECONDS if missing else 0.0,
+        longest=spread * longest + STEP_SECONDS if missing else 0.0,
         search_seconds=spread * search_seconds,
         metrics=[MetricPlan(metric=name, seconds=spread * each) for name, each in metrics.items()],
         bytes_read=bytes_of_vectors(dataset.rows, sides, 0),

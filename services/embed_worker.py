@@ -79,9 +79,25 @@ def _make_part(specs: Sequence[EmbeddingSpec], index: int, lease: Lease, attempt
         before_store=before_store,
     )
     _report(index, {each.digest: stop - start if each.layer in parts else 0 for each in specs})
-    _count(spec, index, [part for part in parts.values() if keys.attempt_of(part.key) == attempt.name])
-    _finish_others(specs[1:])
-    _finish(spec)
+    made = {layer: part for layer, part in parts.items() if keys.attempt_of(part.key) == attempt.name}
+    _count(spec, index, list(made.values()))
+    unfinished = _unfinished([each for each in specs if each.layer in made])
+    _finish_others([each for each in specs[1:] if each.digest not in unfinished])
+    if spec.digest not in unfinished:
+        _finish(spec)
+
+
+def _unfinished(specs: Sequence[EmbeddingSpec]) -> set[str]:
+    """Those of `specs`, a part of which was made now, that miss rows as far as the board knows.
+
+    The store is not asked of these, which costs as much as they have parts. If the board has lost count, the reconciler
+    finds every part there and no manifest, and sends a step that finds its part made, and so asks.
+    """
+    try:
+        rows = _bench.board.rows_done(spec.digest for spec in specs)
+    except BrokerUnavailable:
+        return set()
+    return {spec.digest for spec, done in zip(specs, rows, strict=True) if done.rows < spec.dataset.rows}
 
 
 def _count(spec: EmbeddingSpec, index: int, made: Sequence[Part]) -> None:

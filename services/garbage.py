@@ -2,8 +2,9 @@
 
 Garbage is: of a whole embedding, parts that its manifest does not name; of an embedding that only cancelled studies
 want, all parts; of any other unfinished embedding, vectors without a receipt, once they are old; a score's values
-without their record, once nobody works on it; neighbour tables of embeddings that are not whole. Results, failures
-and studies are never garbage. Keys that are none of ours are left alone.
+without their record, once nobody works on it; neighbour tables of embeddings that are not whole, and what is left of
+large searches whose table is there, or that nobody wants. Results, failures and studies are never garbage. Keys that
+are none of ours are left alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from scorer.search.records import read_search
 from services.board import Board
 from services.failures import worker_name
 from services.leases import Lease, manifest_step_id, token_time
@@ -42,7 +44,8 @@ class Garbage:
                 whole.add(keys.embedding_digest(prefix))
             found += self._of_embedding(prefix, inside, given_up)
         found += self._values_without_score()
-        found += [key for key in self._store.keys(keys.NEIGHBOURS) if _is_left(key, whole)]
+        found += [key for key in self._store.keys(keys.JOINS) if (sides := keys.joined(key)) and not whole >= {*sides}]
+        found += self._of_neighbours(list(self._store.keys(keys.NEIGHBOURS)), whole, given_up)
         return sorted(found)
 
     def remove(self) -> list[str]:
@@ -74,7 +77,7 @@ class Garbage:
 
     def _remove_single(self, key: str) -> list[str]:
         score = keys.score_of_values(key)
-        if score is None:  # a neighbour table, which whoever needs it makes again
+        if score is None:  # a neighbour table, or of a search for one, which whoever needs it makes again
             self._store.delete(key)
             return [key]
         with self._board.leases.lease(score, worker_name()) as lease:
@@ -133,6 +136,23 @@ class Garbage:
             (cancelled if self._ledger.cancelled(study_id) else wanted).update(digests)
         return cancelled - wanted
 
+    def _of_neighbours(self, stored: list[str], whole: set[str], given_up: set[str]) -> Iterator[str]:
+        """Tables of embeddings that are not whole, and what is left of searches that are over or were given up."""
+        by_table: dict[str, list[str]] = {}
+        for key in stored:
+            prefix = keys.neighbours_prefix_of(key)
+            if prefix is not None:
+                by_table.setdefault(prefix, []).append(key)
+        for prefix, inside in by_table.items():
+            embedding, of_search = keys.embedding_of_prefix(prefix), [k for k in inside if not keys.is_neighbours(k)]
+            if embedding not in whole:
+                yield from inside
+            elif len(of_search) < len(inside) or embedding in given_up:
+                yield from of_search
+            elif of_search:
+                search = read_search(self._store, prefix)
+                yield from (key for key in of_search if keys.search_of(key) not in (None, search and search.digest))
+
     def _values_without_score(self) -> list[str]:
         there = list(self._store.keys(keys.SCORES))
         records = {key for key in there if keys.is_score(key)}
@@ -143,9 +163,3 @@ class Garbage:
         }
         running = self._board.running(lonely.values())
         return [key for key, score in lonely.items() if score not in running]
-
-
-def _is_left(neighbours: str, whole: set[str]) -> bool:
-    """Whether a key is that of a neighbour table, and its embedding is not whole."""
-    embedding = keys.embedding_of_neighbours(neighbours)
-    return embedding is not None and embedding not in whole

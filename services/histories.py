@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 
 from services.board import Board
-from services.dispatch import part_step_id
+from services.dispatch import part_step_id, plan_step_id
 from shared import keys
 from shared.contracts import EmbeddingSpec, ScoreSpec
 from shared.embeddings import read_manifest, read_receipts
@@ -42,7 +42,7 @@ def job_history(store: ObjectStore, board: Board, spec: EmbeddingSpec, study_id:
 def pair_history(store: ObjectStore, board: Board, spec: ScoreSpec, study_id: str) -> list[Transition]:
     """All that happened to a pair, and to the study that asks, oldest first."""
     record = read_record(store, keys.score(spec), ScoreRecord)
-    found = list(record.history) if record else _under_way(board, [spec.digest])
+    found = list(record.history) if record else _under_way(board, [spec.digest, plan_step_id(spec)])
     found += _ended(store, keys.work_endings(spec.pair.left.dataset.name), spec.digest)
     return _in_order([*found, *_ended(store, keys.study_endings(), study_id)])
 

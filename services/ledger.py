@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
+from scorer.search.records import Search
 from services.board import Board
 from services.discoveries import PValue, p_values_of
 from services.failures import describe_failure
+from services.searches import Look, Searches
 from shared import keys
-from shared.contracts import EmbeddingSpec, ScoreSpec, Study
-from shared.embeddings import read_manifest
+from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec, Study
+from shared.embeddings import read_manifest_with_hash
 from shared.endings import list_endings, state_at
 from shared.errors import BadRecord, BrokerUnavailable, UnknownName
 from shared.outcomes import Ending, Failure, ScoreRecord
@@ -35,11 +37,13 @@ T = TypeVar("T")
 
 
 class Whole(NamedTuple):
-    """What is remembered of a finished embedding."""
+    """What is remembered of a finished embedding. sha256: of its manifest."""
 
     rows: int
     dropped: dict[str, int]
     repaired: dict[str, int]
+    dimension: int
+    sha256: str
 
 
 class Ledger:
@@ -50,6 +54,7 @@ class Ledger:
         self._epoch: str | None = None
         self._studies: OrderedDict[str, Study] = OrderedDict()
         self._wanted: OrderedDict[str, tuple[ScoreSpec, ...]] = OrderedDict()
+        self._searches = Searches(store, lambda prefix: self._list(prefix, self._list_keys))
         self.forget()
 
     def forget(self) -> None:
@@ -60,6 +65,7 @@ class Ledger:
         self._unreadable: dict[str, BadRecord] = {}
         self._endings: OrderedDict[str, Ending] = OrderedDict()
         self._lists: dict[str, tuple[float, Mapping[str, str]]] = {}
+        self._searches.forget()
 
     def keep_up(self, board: Board) -> bool:
         """Forget, if somebody began a new epoch since the last call; whether so. Without Redis, go on as before."""
@@ -78,14 +84,16 @@ class Ledger:
         digest = spec.digest
         if digest not in self._whole:
             try:
-                manifest = read_manifest(self.store, spec)
+                found = read_manifest_with_hash(self.store, spec)
             except BadRecord as error:
                 self._unreadable[digest] = error
                 return None
             self._unreadable.pop(digest, None)
-            if manifest is None:
+            if found is None:
                 return None
-            _remember(self._whole, digest, Whole(manifest.rows, manifest.dropped, manifest.repaired))
+            whole = found[0]
+            known = Whole(whole.rows, whole.dropped, whole.repaired, whole.dimension, found[1])
+            _remember(self._whole, digest, known)
         return self._whole[digest]
 
     def scored(self, spec: ScoreSpec) -> bool:
@@ -119,20 +127,48 @@ class Ledger:
         unreadable = self._unreadable.get(spec.digest)
         if unreadable:
             return describe_failure(unreadable, work=spec.digest, label=spec.label, attempts=1)
-        return self._failure(spec.dataset.name, spec.digest, spec.label)
+        return self._failure(spec.dataset.name, spec.digest, spec)
 
     def score_failure(self, spec: ScoreSpec) -> Failure | None:
         """Why the pair ended without a score, if it did of itself."""
-        return self._failure(spec.pair.left.dataset.name, spec.digest, spec.pair.label)
+        return self._failure(spec.pair.left.dataset.name, spec.digest, spec.pair)
 
-    def _failure(self, dataset: str, work: str, label: str) -> Failure | None:
+    def search_failure(self, search: Search) -> Failure | None:
+        """Why there is no neighbour table and will be none: a step of its search failed."""
+        return self._failure(search.embedding.dataset.name, search.digest, search)
+
+    def look_at_searches(self, spec: ScoreSpec, products: int) -> Look:
+        """What large searches come before a score of whole embeddings. products: of one of their steps."""
+        left, right = self.whole(spec.pair.left), self.whole(spec.pair.right)
+        return self._searches.look(spec, left, right, products) if left and right else Look()
+
+    def searches_of(self, study: Study, scored: set[str]) -> dict[str, list[Search]]:
+        """The large searches that scores of a study wait for, as far as they are planned, by digest of the score.
+
+        A score that is not named has none, or work on them has not begun. scored: of `scored_of`. Where no pair of the
+        dataset has large searches, no pair is looked at.
+        """
+        if not any(map(self._searches.known, {spec.dataset.name for spec in study.embeddings})):
+            return {}
+        found: dict[str, list[Search]] = {}
+        for spec in self.scores(study):
+            left, right = self.whole(spec.pair.left), self.whole(spec.pair.right)
+            if left and right and spec.digest not in scored:
+                searches = self._searches.begun(spec, left, right)
+                found |= {} if searches is None else {spec.digest: searches}
+        return found
+
+    def _list_keys(self, prefix: str) -> Mapping[str, str]:
+        return {key: key for key in self.store.keys(prefix)}
+
+    def _failure(self, dataset: str, work: str, subject: EmbeddingSpec | PairSpec | Search) -> Failure | None:
         key = self._list(keys.work_endings(dataset), self._list_endings).get(work)
         if key is None or state_at(key) is not State.FAILED:
             return None
         try:
             ending = self._ending(key)
         except BadRecord as error:
-            return describe_failure(error, work=work, label=label, attempts=1)
+            return describe_failure(error, work=work, label=subject.label, attempts=1)
         return ending.failure if ending else None
 
     def cancelled(self, study_id: str) -> bool:
@@ -162,35 +198,51 @@ class Ledger:
         return listed
 
     def refresh(self) -> None:
-        """Ask again for every list at its next use."""
-        self._lists.clear()
+        """Ask again, at the next use, how work ended, and for what was not whole.
+
+        Not for the list of scores, which is long, and which nothing leaves: one that it misses is asked for by itself.
+        """
+        self._lists = {prefix: listed for prefix, listed in self._lists.items() if prefix.startswith(keys.SCORES)}
 
     def whole_of(self, study: Study) -> set[str]:
-        """The digests of those embeddings of a study that are finished."""
-        return {spec.digest for spec in study.embeddings if self.whole(spec)}
+        """The digests of those embeddings of a study that are finished; many that were not are asked for at times."""
+        unknown = [spec for spec in study.embeddings if spec.digest not in self._whole]
+        known = {spec.digest for spec in study.embeddings} - {spec.digest for spec in unknown}
+
+        def ask(_: str = "") -> Mapping[str, str]:
+            return {spec.digest: spec.label for spec in unknown if self.whole(spec)}
+
+        found = ask() if len(unknown) <= _FEW else self._list(keys.study(study.id), ask)
+        return known | found.keys()
 
     def pair_failures(self, study: Study, scored: set[str]) -> dict[str, Failure]:
         """Why pairs of a study ended, or will end, without a score, by digest of the score wanted.
 
-        It is a pair's own failure, or that of an embedding it needs. Each embedding is asked for once, however many
-        pairs want it. scored: of `scored_of`.
+        It is a pair's own failure, or that of an embedding or a large search it needs. Each embedding is asked for
+        once, however many pairs want it. scored: of `scored_of`.
         """
-        lost = {spec.digest: self.embedding_failure(spec) for spec in study.embeddings if not self.whole(spec)}
+        whole = self.whole_of(study)
+        lost = {spec.digest: self.embedding_failure(spec) for spec in study.embeddings if spec.digest not in whole}
         found: dict[str, Failure] = {}
+        searches = self.searches_of(study, scored)
         for spec in self.scores(study):
-            failure = None if spec.digest in scored else self._pair_failure(spec, lost)
+            needed = searches.get(spec.digest, [])
+            failure = None if spec.digest in scored else self._pair_failure(spec, lost, needed)
             if failure:
                 found[spec.digest] = failure
         return found
 
-    def _pair_failure(self, spec: ScoreSpec, lost: Mapping[str, Failure | None]) -> Failure | None:
+    def _pair_failure(
+        self, spec: ScoreSpec, lost: Mapping[str, Failure | None], searches: Iterable[Search]
+    ) -> Failure | None:
         own = self.score_failure(spec)
         if own:
             return own
-        for side in (spec.pair.left, spec.pair.right):
-            failure = lost.get(side.digest)
+        needed = [(f"embedding {side.label}", lost.get(side.digest)) for side in (spec.pair.left, spec.pair.right)]
+        needed += [(f"table of {search.label}", self.search_failure(search)) for search in searches]
+        for what, failure in needed:
             if failure:
-                wrong = f"there is no embedding {side.label}: {failure.wrong}"
+                wrong = f"there is no {what}: {failure.wrong}"
                 return failure.model_copy(update={"work": spec.digest, "label": spec.pair.label, "wrong": wrong})
         return None
 

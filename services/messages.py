@@ -10,6 +10,8 @@ from typing import Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from scorer.search.grid import Step
+from scorer.search.records import Search
 from services.field_errors import InvalidFields, validate
 from shared.contract import Contract
 from shared.contracts import EmbeddingSpec, ScoreSpec
@@ -55,6 +57,22 @@ class ScoreMessage(Contract):
 
     study: Digest | None = None
     score: ScoreSpec
+
+
+class SearchMessage(Contract):
+    """Do one step of a large search. study: as above. score: digest of a score that needs its table."""
+
+    study: Digest | None = None
+    score: Digest
+    search: Search
+    step: Name
+
+    @model_validator(mode="after")
+    def _is_one_of_its_steps(self) -> Self:
+        step = Step.parse(self.step)
+        if step is None or not self.search.grid.holds(step):
+            raise ValueError(f"{self.step} of a search in {self.search.grid.blocks} blocks")
+        return self
 
 
 class Announcement(Contract):

@@ -45,6 +45,7 @@ class Planner:
             read=self._read(study),
             speed=speed,
             correction=self._rates.correction([study, *others]),
+            products=self._settings.search_products,
         )
         return cost(facts)
 

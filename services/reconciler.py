@@ -92,7 +92,9 @@ def run(settings: Settings) -> None:
     store, board = MeteredStore(open_store(settings), Meters.open(settings)), Board.open(settings)
     wait_for_services(settings, store, board)
     ledger = Ledger(store)
-    dispatcher = Dispatcher(ledger, board, Sender(make_app(settings)), limit=settings.release_limit)
+    dispatcher = Dispatcher(
+        ledger, board, Sender(make_app(settings)), limit=settings.release_limit, products=settings.search_products
+    )
     reconciler = Reconciler(ledger, board, dispatcher)
     heart, presence = Heart(settings.heartbeat_file), Presence.open(settings)
     patience = max(SILENCE_SECONDS, 3 * settings.reconcile_seconds)

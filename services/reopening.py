@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 from services.board import Board
-from services.dispatch import part_step_id
+from services.dispatch import part_step_id, plan_step_id, search_step_ids
 from services.failures import now, worker_name
 from services.ledger import Ledger
 from shared import keys
@@ -20,6 +21,15 @@ from shared.store import ObjectStore
 _log = logging.getLogger(__name__)
 
 
+class _Failed(NamedTuple):
+    """Work that failed: why, its name for people, of which dataset, and the ids of its steps."""
+
+    failure: Failure
+    label: str
+    dataset: str
+    steps: list[str]
+
+
 class Reopening:
     """Opens the failed work of a study again."""
 
@@ -27,29 +37,26 @@ class Reopening:
         self._store, self._ledger, self._board = store, ledger, board
 
     def reopen(self, study: Study) -> int:
-        """Open again what failed or was cancelled; how many jobs and pairs had failed."""
+        """Open again what failed or was cancelled; how many jobs, pairs and large searches had failed."""
         # Another process may have cancelled it, or taken damage back, a moment ago.
         self._ledger.keep_up(self._board)
         self._ledger.refresh()
-        if self._ledger.cancelled(study.id):
+        cancelled = self._ledger.cancelled(study.id)
+        if cancelled:
             add_ending(self._store, keys.study_endings(), ending_of(study.id, study.title or study.id, State.QUEUED))
-        failures = self._failures(study)
-        if any(_is_damage(failure) for failure, _ in failures.values()):
+        failed = self._failed(study)
+        if any(_is_damage(each.failure) for each in failed.values()):
             self._take_back_damaged(study)
-        steps: list[str] = []
-        for work, (failure, label) in failures.items():
-            add_ending(self._store, self._endings_of(study, work), ending_of(work, label, State.QUEUED))
+        for work, (failure, label, dataset, _) in failed.items():
+            add_ending(self._store, keys.work_endings(dataset), ending_of(work, label, State.QUEUED))
             _log.info("%s is taken up again after: %s", label, failure.wrong)
-        for spec in study.embeddings:
-            if spec.digest in failures:
-                steps += [part_step_id(spec.digest, index) for index in range(spec.parts())]
-        steps += [score.digest for score in self._ledger.scores(study) if score.digest in failures]
-        self._ledger.refresh()
+        if failed or cancelled:
+            self._ledger.refresh()
         try:
-            self._board.forget(steps)
+            self._board.forget(step for each in failed.values() for step in each.steps)
         except BrokerUnavailable as error:
             _log.warning("%s; starts are counted on from where they were", error)
-        return len(failures)
+        return len(failed)
 
     def take_back_scores(self, study: Study) -> None:
         """Remove those scores of a study that cannot be read, so that they are made again."""
@@ -78,24 +85,27 @@ class Reopening:
         except BrokerUnavailable as error:
             _log.warning("%s; restart the services, so that they forget what was taken back", error)
 
-    def _failures(self, study: Study) -> dict[str, tuple[Failure, str]]:
+    def _failed(self, study: Study) -> dict[str, _Failed]:
         """What failed of itself, by digest."""
-        found: dict[str, tuple[Failure, str]] = {}
+        found: dict[str, _Failed] = {}
+        whole = self._ledger.whole_of(study)
         for spec in study.embeddings:
-            failure = None if self._ledger.whole(spec) else self._ledger.embedding_failure(spec)
+            failure = None if spec.digest in whole else self._ledger.embedding_failure(spec)
             if failure:
-                found[spec.digest] = (failure, spec.label)
+                steps = [part_step_id(spec.digest, index) for index in range(spec.parts())]
+                found[spec.digest] = _Failed(failure, spec.label, spec.dataset.name, steps)
         scored = self._ledger.scored_of(study)
         for score in self._ledger.scores(study):
             failure = None if score.digest in scored else self._ledger.score_failure(score)
             if failure:
-                found[score.digest] = (failure, score.pair.label)
+                steps = [score.digest, plan_step_id(score)]
+                found[score.digest] = _Failed(failure, score.pair.label, score.pair.left.dataset.name, steps)
+        for search in {each for waiting in self._ledger.searches_of(study, scored).values() for each in waiting}:
+            failure = self._ledger.search_failure(search)
+            if failure:
+                steps = search_step_ids(search)
+                found[search.digest] = _Failed(failure, search.label, search.embedding.dataset.name, steps)
         return found
-
-    def _endings_of(self, study: Study, work: str) -> str:
-        names = {spec.digest: spec.dataset.name for spec in study.embeddings}
-        names |= {score.digest: score.pair.left.dataset.name for score in self._ledger.scores(study)}
-        return keys.work_endings(names[work])
 
     def _take_back_damaged(self, study: Study) -> None:
         """Read every embedding of the study through; take back manifests and parts that are not what was written."""

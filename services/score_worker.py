@@ -6,15 +6,18 @@ A message only hints: the scorer believes manifests. Loads FAISS in its pool chi
 from __future__ import annotations
 
 import logging
+import time
 from functools import lru_cache, partial
 from typing import Any
 
+from scorer.search.grid import TABLE, Step
+from scorer.search.records import Search
 from services.bench import Bench, edge
-from services.broker import ANNOUNCE, SCORE, SCORE_PAIR, Sender
-from services.dispatch import Dispatcher, score_step
+from services.broker import ANNOUNCE, PLAN_SEARCHES, SCORE, SCORE_PAIR, SEARCH_STEP, Sender
+from services.dispatch import Dispatcher, plan_step_id, search_step_id
 from services.leases import Lease
 from services.ledger import Ledger
-from services.messages import Announcement, ScoreMessage, parse_message
+from services.messages import Announcement, ScoreMessage, SearchMessage, parse_message
 from services.steps import StepWork
 from services.worker import make_worker_app, run_worker
 from shared import keys
@@ -34,7 +37,7 @@ def score_pair(self: Any, message: dict[str, Any]) -> None:
     with edge():
         asked, ledger = parse_message(ScoreMessage, message), _ledger()
         spec = asked.score
-        if ledger.scored(spec) or not ledger.ready(spec):
+        if ledger.scored(spec) or not ledger.ready(spec) or _waits(ledger, spec):
             return
         endings = keys.work_endings(spec.pair.left.dataset.name)
         step = StepWork(spec.digest, work=spec.digest, label=spec.pair.label, endings=endings)
@@ -43,17 +46,84 @@ def score_pair(self: Any, message: dict[str, Any]) -> None:
 
 @app.task(name=ANNOUNCE)  # type: ignore[untyped-decorator]
 def announce(message: dict[str, Any]) -> None:
-    """An embedding is said to be whole: send the scores it completes. Costs its own pairs, not the study's."""
-    from scorer.ready import completed_by
-
+    """An embedding is said to be whole: send the scores it completes."""
     with edge():
         spec = parse_message(Announcement, message).embedding
-        ledger, board = _ledger(), _bench.board
-        dispatcher = Dispatcher(ledger, board, Sender(app), limit=_settings.release_limit)
-        for study_id in board.wanted_by(spec.digest):
-            completed = completed_by(ledger.study(study_id), spec.digest, lambda side: ledger.whole(side) is not None)
-            steps = (score_step(score, study_id) for score in completed if not ledger.scored(score))
-            dispatcher.send([steps], after=board.queued_for(SCORE, study_id))
+        limits = {"limit": _settings.release_limit, "products": _settings.search_products}
+        Dispatcher(_ledger(), _bench.board, Sender(app), **limits).announced(spec)
+
+
+@app.task(name=PLAN_SEARCHES, bind=True)  # type: ignore[untyped-decorator]
+def plan_searches(self: Any, message: dict[str, Any]) -> None:
+    """Plan the large searches that come before a score."""
+    with edge():
+        asked, ledger = parse_message(ScoreMessage, message), _ledger()
+        spec = asked.score
+        if ledger.scored(spec) or ledger.look_at_searches(spec, _settings.search_products).planned:
+            return
+        step = StepWork(
+            plan_step_id(spec),
+            work=spec.digest,
+            label=spec.pair.label,
+            endings=keys.work_endings(spec.pair.left.dataset.name),
+            part="plan of its searches",
+        )
+        _bench.run(self, asked.study, step, partial(_plan_searches, spec))
+
+
+@app.task(name=SEARCH_STEP, bind=True)  # type: ignore[untyped-decorator]
+def search_step(self: Any, message: dict[str, Any]) -> None:
+    """Do one step of a large search."""
+    with edge():
+        asked = parse_message(SearchMessage, message)
+        if _bench.board.cancelled(asked.score):  # where another score needs it too, it is sent again
+            return
+        search, step = asked.search, Step.parse(asked.step) or TABLE
+        work = StepWork(
+            search_step_id(search, step),
+            work=search.digest,
+            label=search.label,
+            endings=keys.work_endings(search.embedding.dataset.name),
+            part=step.label,
+        )
+        _bench.run(self, asked.study, work, partial(_do_search_step, search, step))
+
+
+def _waits(ledger: Ledger, spec: ScoreSpec) -> bool:
+    """Whether large searches come before a score, also when the store is asked anew."""
+    products = _settings.search_products
+    if ledger.look_at_searches(spec, products).ready:
+        return False
+    ledger.refresh()
+    return not ledger.look_at_searches(spec, products).ready
+
+
+def _plan_searches(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
+    from scorer.search import planning
+
+    began = time.monotonic()
+    found = planning.plan_searches(
+        spec, store=_bench.store, before_commit=lease.check, products=_settings.search_products
+    )
+    seconds = time.monotonic() - began
+    _log.info("%s: searches of %d objects planned in %.1f s", spec.pair.label, found.objects, seconds)
+
+
+def _do_search_step(search: Search, step: Step, lease: Lease, attempt: Attempt) -> None:
+    from scorer.search.steps import do_step
+
+    began = time.monotonic()
+    if do_step(
+        search,
+        step,
+        store=_bench.store,
+        attempt=attempt.name,
+        before_commit=lease.check,
+        threads=_settings.threads,
+    ):
+        seconds = time.monotonic() - began
+        _bench.meters.observe("samesky_search_step_seconds", seconds, kind=step.kind)
+        _log.info("%s of %s: %.1f s", step.label, search.label, seconds)
 
 
 def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
@@ -61,7 +131,13 @@ def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
 
     threads = _settings.threads
     record = score(
-        spec, store=_bench.store, threads=threads, attempt=attempt, before_commit=lease.check, on_table=_count_table
+        spec,
+        store=_bench.store,
+        threads=threads,
+        attempt=attempt,
+        before_commit=lease.check,
+        on_table=_count_table,
+        products=_settings.search_products,
     )
     _bench.meters.observe("samesky_score_seconds", record.provenance.seconds)
     values = ", ".join(f"{result.label} {result.value:.4f}" for result in record.results)

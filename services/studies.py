@@ -20,7 +20,7 @@ from services.discoveries import PValue, q_values
 from services.dispatch import Dispatcher, part_step_id
 from services.garbage import Garbage
 from services.histories import job_history, pair_history
-from services.ledger import Ledger
+from services.ledger import Ledger, Whole
 from services.local import count_cores
 from services.metered_store import MeteredStore
 from services.meters import Meters
@@ -55,7 +55,9 @@ class Studies:
         self._settings, self._store, self._board = settings, store, board
         self._ledger, self.results = Ledger(store), Results(store)
         self._planner = Planner(self._ledger, settings)
-        self._dispatcher = Dispatcher(self._ledger, board, sender, limit=settings.release_limit)
+        self._dispatcher = Dispatcher(
+            self._ledger, board, sender, limit=settings.release_limit, products=settings.search_products
+        )
 
     @classmethod
     def open(cls, settings: Settings) -> Studies:
@@ -227,14 +229,21 @@ class Studies:
         with without_redis("progress is unknown"):
             running = self._board.running(step for ids in steps.values() for step in ids)
             rows = self._board.rows_done(spec.digest for spec in specs)
-        cancelled = self._ledger.cancelled(study.id)
+        cancelled, finished = self._ledger.cancelled(study.id), self._ledger.whole_of(study)
         return [
-            self._job(spec, done, any(step in running for step in steps[spec.digest]), cancelled)
+            self._job(
+                spec,
+                self._ledger.whole(spec) if spec.digest in finished else None,
+                done,
+                any(step in running for step in steps[spec.digest]),
+                cancelled,
+            )
             for spec, done in zip(specs, rows, strict=True)
         ]
 
-    def _job(self, spec: EmbeddingSpec, done: RowsDone, running: bool, cancelled: bool) -> JobProgress:
-        whole = self._ledger.whole(spec)
+    def _job(
+        self, spec: EmbeddingSpec, whole: Whole | None, done: RowsDone, running: bool, cancelled: bool
+    ) -> JobProgress:
         failure = None if whole else self._ledger.embedding_failure(spec)
         total = spec.dataset.rows
         state = _state(whole is not None, failure is not None, cancelled, running or done.rows > 0)
@@ -266,9 +275,9 @@ class Studies:
         """State of each pair of a study, in its order, and why it failed, if it did."""
         scores, scored = self._ledger.scores(study), self._ledger.scored_of(study)
         failures, cancelled = self._ledger.pair_failures(study, scored), self._ledger.cancelled(study.id)
-        running: set[str] = set()
+        running = set(self._ledger.searches_of(study, scored))
         with without_redis("what is running is unknown"):
-            running = self._board.running(spec.digest for spec in scores if spec.digest not in scored)
+            running |= self._board.running(spec.digest for spec in scores if spec.digest not in scored)
         return [
             (_state(digest in scored, digest in failures, cancelled, digest in running), failures.get(digest))
             for digest in (spec.digest for spec in scores)

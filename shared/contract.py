@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
@@ -35,9 +35,8 @@ class Contract(BaseModel):
 
     def canonical(self) -> str:
         """The identity, which is the fields that decide the content, as JSON: ASCII, names in order, no spaces."""
-        values = {name: getattr(self, name) for name in type(self).model_fields if name not in self.NOT_IDENTITY}
-        defaults = {name: type(self).model_fields[name].default for name in self.LATER}
-        return _canonical({name: value for name, value in values.items() if defaults.get(name, _NEVER) != value})
+        values = ((start, getattr(self, name), default) for start, name, default in _identity_of(type(self)))
+        return "{" + ",".join(start + _canonical(value) for start, value, default in values if value != default) + "}"
 
     @cached_property
     def digest(self) -> str:
@@ -65,11 +64,24 @@ class Nested(Contract):
 _NEVER = object()  # no field's value
 
 
+@cache
+def _identity_of(contract: type[Contract]) -> list[tuple[str, str, object]]:
+    """The fields of an identity, in order: how each begins in JSON, its name, and the value at which it is left out."""
+    fields = sorted(contract.model_fields.keys() - contract.NOT_IDENTITY)
+    defaults = {name: contract.model_fields[name].default for name in contract.LATER}
+    return [(f"{json.dumps(name)}:", name, defaults.get(name, _NEVER)) for name in fields]
+
+
 def _canonical(value: Any) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
     if isinstance(value, Contract):
         return value.canonical()
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(key)}:{_canonical(value[key])}" for key in sorted(value)) + "}"
+        return "{" + ",".join(f"{_quoted(key)}:{_canonical(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, tuple | list):
         return "[" + ",".join(map(_canonical, value)) + "]"
     return json.dumps(value)
+
+
+_quoted = lru_cache(maxsize=4096)(json.dumps)  # names, mostly, and the same ones again

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from shared import keys
@@ -212,9 +212,12 @@ def load_vectors(store: ObjectStore, manifest: Manifest) -> Vectors:
     return concatenate(read_parts(store, manifest))
 
 
-def read_parts(store: ObjectStore, manifest: Manifest) -> Iterator[Vectors]:
-    """The same part by part, those of no vector left out. Raises as above, but for an object that two parts hold."""
-    for part, data in _fetch(store, manifest):
+def read_parts(store: ObjectStore, manifest: Manifest, parts: Sequence[Part] | None = None) -> Iterator[Vectors]:
+    """The same part by part, those of no vector left out. Raises as above, but for an object that two parts hold.
+
+    parts: those to read, of the manifest's.
+    """
+    for part, data in _fetch(store, manifest.parts if parts is None else parts, manifest):
         vectors = read_part(data)
         _check_shape(manifest, part, len(vectors), vectors.dimension)
         if len(vectors):
@@ -224,7 +227,7 @@ def read_parts(store: ObjectStore, manifest: Manifest) -> Iterator[Vectors]:
 def load_object_ids(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:
     """The object ids of an embedding, in row order. Checks and errors as in `load_vectors`."""
     seen: dict[str, int] = {}
-    for part, data in _fetch(store, manifest):
+    for part, data in _fetch(store, manifest.parts, manifest):
         ids = read_ids(data)
         _check_shape(manifest, part, len(ids), part.dimension)
         for object_id in ids:
@@ -239,8 +242,8 @@ def load_object_ids(store: ObjectStore, manifest: Manifest) -> tuple[str, ...]:
     return tuple(seen)
 
 
-def _fetch(store: ObjectStore, manifest: Manifest) -> Iterator[tuple[Part, bytes]]:
-    for part in manifest.parts:
+def _fetch(store: ObjectStore, parts: Iterable[Part], manifest: Manifest) -> Iterator[tuple[Part, bytes]]:
+    for part in parts:
         if not part.key.startswith(keys.attempts_prefix(manifest.spec)):
             raise BadRecord(
                 f"the manifest of {manifest.spec.label} names {part.key!r:.200}", "a part of its own", _REMEDY

@@ -16,6 +16,7 @@ SCORES = "scores/"
 STUDIES = "studies/"
 ENDINGS = "endings/"
 NEIGHBOURS = "neighbours/"
+JOINS = "joins/"
 ARCHIVE_INDEX = "archive.json"
 """In an archive of a study, and nowhere in a store: what the archive holds."""
 
@@ -58,7 +59,72 @@ def receipt_index(key: str) -> int | None:
 
 def neighbours(embedding_digest: str, id_set_digest: str, k: int) -> str:
     """The cached (n, k) neighbour table of one embedding, restricted to a set of objects."""
-    return f"{NEIGHBOURS}{check_digest(embedding_digest)}/{check_digest(id_set_digest)}/k{k}/table.parquet"
+    return f"{neighbours_prefix(embedding_digest, id_set_digest, k)}table.parquet"
+
+
+def neighbours_prefix(embedding_digest: str, id_set_digest: str, k: int) -> str:
+    """The table of `neighbours`, and all that is stored while a large search makes it."""
+    return f"{NEIGHBOURS}{check_digest(embedding_digest)}/{check_digest(id_set_digest)}/k{k}/"
+
+
+def search_prefix(neighbours_prefix: str) -> str:
+    """All that is stored of large searches for one table, until it is there."""
+    return f"{neighbours_prefix}search/"
+
+
+def search_record(neighbours_prefix: str) -> str:
+    """The record of the large search for one table: how it is cut."""
+    return f"{search_prefix(neighbours_prefix)}search.json"
+
+
+def search_places(neighbours_prefix: str, search: str) -> str:
+    """Where the objects of the search with this digest stand in the embedding."""
+    return f"{search_prefix(neighbours_prefix)}{check_digest(search)}/places.parquet"
+
+
+def search_piece(neighbours_prefix: str, search: str, attempt: str, name: str) -> str:
+    """What one attempt at one step of a large search found."""
+    inside = f"{search_prefix(neighbours_prefix)}{check_digest(search)}/"
+    return f"{inside}{check_name(attempt)}/{check_name(name)}.parquet"
+
+
+def piece_of(key: str) -> tuple[str, str] | None:
+    """Digest of the search, and name of the step, of the piece at `key`; None when `key` is of something else."""
+    found = re.search(r"/search/([0-9a-f]{32})/[^/]+/([^/]+)\.parquet$", key)
+    return (found[1], found[2]) if found else None
+
+
+def neighbours_prefix_of(key: str) -> str | None:
+    """The prefix of the table, of which `key` is, or is of the search for it; None when `key` is of something else."""
+    found = re.match(rf"{NEIGHBOURS}[0-9a-f]{{32}}/[0-9a-f]{{32}}/k\d+/(?=table\.parquet$|search/)", key)
+    return found[0] if found else None
+
+
+def embedding_of_prefix(neighbours_prefix: str) -> str:
+    """The digest of the embedding whose tables have this prefix."""
+    return neighbours_prefix.split("/")[1]
+
+
+def search_of(key: str) -> str | None:
+    """The digest of the search that the places or the piece at `key` are of; None when `key` is of something else."""
+    found = re.search(r"/search/([0-9a-f]{32})/", key)
+    return found[1] if found else None
+
+
+def is_neighbours(key: str) -> bool:
+    """Whether a key under NEIGHBOURS is a table's, and not of a search for one."""
+    return embedding_of_neighbours(key) is not None
+
+
+def join(pair: PairSpec) -> str:
+    """Which objects the embeddings of a pair share, where there are so many that a search for neighbours is large."""
+    return f"{JOINS}{pair.left.dataset.name}/{pair.left.digest}/{pair.right.digest}.json"
+
+
+def joined(key: str) -> tuple[str, str] | None:
+    """The digests of both embeddings whose join is at `key`; None when `key` is of something else."""
+    found = re.fullmatch(rf"{JOINS}[^/]+/([0-9a-f]{{32}})/([0-9a-f]{{32}})\.json", key)
+    return (found[1], found[2]) if found else None
 
 
 def neighbours_of(embedding_digest: str) -> str:
@@ -164,7 +230,7 @@ def record_beside(values_key: str) -> str:
 
 
 def of_dataset(room: str, dataset: str | None) -> str:
-    """The prefix of EMBEDDINGS or SCORES that holds one dataset, or all of them."""
+    """The prefix of EMBEDDINGS, SCORES or JOINS that holds one dataset, or all of them."""
     return f"{room}{check_name(dataset)}/" if dataset else room
 
 

@@ -55,7 +55,7 @@ class PairsPlan(BaseModel):
     searches: int = Field(description="for neighbours; of pairs one for each embedding whose table the store lacks")
     seconds: float = Field(description="of one scorer")
     core_seconds: float
-    longest: float = Field(description="seconds of the pair that takes longest, its searches among them")
+    longest: float = Field(description="seconds of the longest step: a pair with its searches, or a tile of one")
     search_seconds: float = Field(description="of these, for the searches")
     metrics: list[MetricPlan]
     bytes_read: int = Field(description="of the store")

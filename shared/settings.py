@@ -169,6 +169,14 @@ TABLE: tuple[Setting, ...] = (
         "SAMESKY_RECONCILE_SECONDS", "10", "s", "time between two looks for work that is wanted and missing", _whole
     ),
     Setting("SAMESKY_RELEASE_LIMIT", "64", "messages", "most messages waiting in one queue", _whole),
+    Setting(
+        "SAMESKY_SEARCH_PRODUCTS",
+        "3000000000000",
+        "products",
+        "a search for neighbours of more products of two numbers is cut into steps of at most so many; "
+        "the same for all processes",
+        _whole,
+    ),
     Setting("SAMESKY_STEP_LIMIT_SECONDS", "1800", "s", "a part or a score that runs longer is ended", _whole),
     Setting("SAMESKY_ATTEMPTS", "3", "starts", "starts of one part or score before it is failed", _whole),
     Setting("SAMESKY_REST_SECONDS", "5", "s", "rest of a step after its first error; then longer", _whole),
@@ -217,6 +225,7 @@ class Settings:
     visibility_seconds: int
     reconcile_seconds: int
     release_limit: int
+    search_products: int
     step_limit_seconds: int
     attempts: int
     rest_seconds: int

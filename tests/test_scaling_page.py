@@ -10,6 +10,7 @@ from docs import scaling
 from embedder.catalogue.models import find_model
 from embedder.costs import SHARE_OF_PRODUCT, bytes_of_vectors, work_of
 from scorer.costs import REFERENCE_GFLOPS, Shape, bytes_of_table, seconds_of, seconds_of_search
+from scorer.search.grid import cut
 from services.costing import STEP_SECONDS
 from shared.contracts import DatasetRef, EmbeddingSpec, ModelRef, Scoring
 from shared.modalities import Modality
@@ -60,3 +61,9 @@ def test_plans_and_the_page_count_alike() -> None:
     scoring = Scoring(permutations=100_000, resamples=99)
     law = seconds_of("mknn", Shape(MILLION, 768, 768, scoring)) / scoring.permutations / MILLION
     assert law == pytest.approx(CONSTANT["relabelling"], rel=0.2)
+
+
+def test_a_million_objects_are_searched_in_as_many_tiles_as_the_page_says() -> None:
+    assert "16 x 16 = 256 tiles" in TEXT
+    assert cut(MILLION, scaling.DIMENSION, scaling.K).blocks == 16
+    assert cut(MILLION, scaling.DIMENSION, scaling.K).block == 62_500

@@ -202,6 +202,8 @@ class ParquetSource:
                 if low < high:
                     yield _Slab(file, row + low, first + row + low, batch.slice(low, high - low))
                 row += batch.num_rows
+                if row >= stop:  # else the rest of the row group would be read for nothing
+                    return
 
     def _footer(self, index: int) -> pq.FileMetaData:
         while len(self._footers) <= index:

@@ -17,7 +17,8 @@ from hypothesis import settings as tuned
 from hypothesis import strategies as some
 from redis import Redis
 
-from services.messages import Announcement, PartMessage, ScoreMessage, parse_message
+from scorer.search.records import Search
+from services.messages import Announcement, PartMessage, ScoreMessage, SearchMessage, parse_message
 from shared.contract import Contract
 from shared.contracts import EmbeddingSpec, PairSpec, ScoreSpec
 from shared.errors import BadInput
@@ -32,9 +33,15 @@ def good(job: Job) -> dict[str, Plain]:
     """A good message of each task."""
     embedding = job().model_dump(mode="json")
     score = ScoreSpec(pair=PairSpec(left=job(), right=job(modality="jwst"))).model_dump(mode="json")
+    search = Search(
+        embedding=job(), manifest="a" * 64, objects=100, id_set="b" * 32, dimension=8, k=10, search_version=1, block=40,
+        places="c" * 64,
+    )  # fmt: skip
     return {
         "embed_part": {"embedding": embedding, "part": 0},
         "score_pair": {"score": score},
+        "plan_searches": {"score": score},
+        "search_step": {"score": "d" * 32, "search": search.model_dump(mode="json"), "step": "tile-00002-00000"},
         "announce": {"embedding": embedding},
     }
 
@@ -42,6 +49,8 @@ def good(job: Job) -> dict[str, Plain]:
 MODELS: dict[str, type[Contract]] = {
     "embed_part": PartMessage,
     "score_pair": ScoreMessage,
+    "plan_searches": ScoreMessage,
+    "search_step": SearchMessage,
     "announce": Announcement,
 }
 
@@ -115,6 +124,18 @@ MESSAGES: list[tuple[str, str, Callable[[Plain], Any], str]] = [
         lambda message: {"embedding": {}, "part": 0},
         "score: this field is needed",
     ),
+    ("a plan for no score", "plan_searches", without("score"), "score: this field is needed"),
+    ("a search that is null", "search_step", put("search", None), "search: "),
+    ("a search for a score with a name", "search_step", put("score", "sky"), "score: "),
+    ("a search that climbs", "search_step", put("search.id_set", "../../etc"), "search.id_set: "),
+    ("a search in blocks of no rows", "search_step", put("search.block", 0), "search.block: "),
+    ("a search of fewer than no objects", "search_step", put("search.objects", -5), "search.objects: "),
+    ("a search for no neighbours", "search_step", put("search.k", 0), "search.k: "),
+    ("no step of a search", "search_step", without("step"), "step: this field is needed"),
+    ("a tile past the last", "search_step", put("step", "tile-00000-00003"), "of a search in 3 blocks"),
+    ("a strip past the last", "search_step", put("step", "strip-99999"), "of a search in 3 blocks"),
+    ("a step that is none", "search_step", put("step", "tile-0-0"), "of a search in 3 blocks"),
+    ("a step that climbs", "search_step", put("step", "../../table"), "step: "),
     ("an announcement of nothing", "announce", lambda message: {}, "embedding: this field is needed"),
     ("an announcement of a text", "announce", put("embedding", "sky/hsc/vit"), "embedding: "),
     ("an announcement with a field too many", "announce", put("study", "x"), "study: there is no such field"),
@@ -134,6 +155,7 @@ def test_good_messages_are_taken(job: Job) -> None:
     assert [spec.layer for spec in several.embeddings] == ["final", "block-00", "block-01"]
     assert [spec.digest == job().digest for spec in several.embeddings] == [True, False, False]
     assert parse_message(ScoreMessage, messages["score_pair"]).score.pair.kind == "crossmodal"
+    assert parse_message(SearchMessage, messages["search_step"]).search.grid.blocks == 3
     assert parse_message(Announcement, messages["announce"]).embedding == job()
 
 
@@ -142,7 +164,7 @@ ANY = some.recursive(
     lambda inner: some.lists(inner, max_size=3) | some.dictionaries(some.text(max_size=9), inner, max_size=3),
     max_leaves=8,
 )
-FIELDS = some.sampled_from(["embedding", "part", "score"])
+FIELDS = some.sampled_from(["embedding", "part", "score", "search", "step"])
 
 
 @tuned(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -156,7 +178,7 @@ RUN = """
 import json, sys
 from services import embed_worker, score_worker
 from shared.errors import SameSkyError
-tasks = {name: getattr(score_worker, name) for name in ("score_pair", "announce")}
+tasks = {name: getattr(score_worker, name) for name in ("score_pair", "plan_searches", "search_step", "announce")}
 tasks["embed_part"] = embed_worker.embed_part
 for line in sys.stdin:
     task, message = json.loads(line)

@@ -81,7 +81,7 @@ def short_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("chaos")
     command = [sys.executable, "-m", "chaos", "--seeds", "1", "--faults", "5", "--datasets", "1", "--attempts", "4"]
     run = subprocess.run(
-        [*command, "--store", "rclone", "--folder", str(folder)],
+        [*command, "--store", "rclone", "--products", str(10**12), "--folder", str(folder)],
         capture_output=True,
         text=True,
         check=False,

@@ -172,3 +172,13 @@ def test_every_embedding_is_searched_once_however_many_pairs_it_is_in() -> None:
     study = make_study(("all",))
     assert len(study.pairs) == len(list(combinations(range(6), 2)))
     assert cost(facts_of(study)).scores[0].searches == 6
+
+
+def test_a_large_search_is_cut_into_steps_none_of_which_takes_long() -> None:
+    study = make_study(("crossmodal",))
+    whole, cut = (cost(facts_of(study, products=products)).scores[0] for products in (3 * 10**12, 10**6))
+    assert cut.search_seconds == pytest.approx(whole.search_seconds)
+    # a block has at most the root of 10^6/d rows: 125, 88 and 62 for 64, 128 and 256 numbers, so 8, 12 and 17 blocks
+    steps = 2 * sum(blocks**2 + blocks + 1 for blocks in (8, 12, 17))
+    assert cut.seconds - whole.seconds == pytest.approx(steps * STEP_SECONDS)
+    assert cut.longest < whole.longest

@@ -28,7 +28,7 @@ from services.reconciler import Reconciler
 from services.studies import Studies
 from shared import keys
 from shared.contracts import EmbeddingSpec, Study
-from shared.embeddings import load_vectors, read_manifest, read_receipts
+from shared.embeddings import list_parts, load_vectors, read_manifest, read_receipts
 from shared.errors import StoreUnavailable
 from shared.requests import StudyRequest
 from shared.settings import Settings
@@ -479,3 +479,36 @@ def test_work_that_kills_its_worker_is_stopped_layer_by_layer(
         except Killed:
             continue
     assert ends(studies, study) == dict.fromkeys(("block-00", "final"), (State.FAILED, "stopped"))
+
+
+def test_only_the_last_part_of_a_job_asks_the_store_for_all_of_them(
+    accept: Accept, worker: Worker, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = by_layer(accept(["final"]))["final"]
+    asked: list[str] = []
+    list_keys = MemoryStore.keys
+
+    def counting(self: MemoryStore, prefix: str) -> Iterator[str]:
+        asked.append(prefix)
+        return list_keys(self, prefix)
+
+    monkeypatch.setattr(MemoryStore, "keys", counting)
+    listings = []
+    while message := worker.do_next():
+        if message["embedding"]["modality"]["name"] == "far":
+            listings.append(asked.count(keys.attempts_prefix(spec)))
+            asked.clear()
+    assert listings == [1] * (PARTS - 1) + [3]
+    assert store.exists(keys.manifest(spec))
+
+
+def test_a_board_that_lost_count_delays_a_manifest_and_no_more(
+    accept: Accept, worker: Worker, board: Board, studies: Studies, store: MemoryStore
+) -> None:
+    study = accept(["final"])
+    while worker.do_next():
+        board.forget_rows(spec.digest for spec in study.embeddings)
+    assert [len(list_parts(store, spec)) for spec in study.embeddings] == [PARTS, PARTS]
+    assert not any(store.exists(keys.manifest(spec)) for spec in study.embeddings)
+    assert worker.settle() == 2
+    assert ends(studies, study) == {"final": DONE}
