@@ -19,6 +19,7 @@ from services.study_file import read_study_file
 from services.tables.formats import FormatName
 from shared.archive import MEDIA
 from shared.errors import ApiUnavailable, BadSetting, BadStudy, Retryable, SameSkyError, Unexpected, error_kinds
+from shared.plans import StudyPlan
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.published import ColumnsRequest, TableColumns
 from shared.requests import StudyRequest
@@ -72,15 +73,18 @@ class Client:
 
         Raises BadStudy, naming the field; for a file also its line.
         """
-        if isinstance(study, str | os.PathLike):
-            study = read_study_file(study)
-        elif not isinstance(study, StudyRequest):
-            try:
-                study = validate(StudyRequest, study)
-            except InvalidFields as error:
-                raise error.as_error(BadStudy) from error
-        response = self._send("POST", "/v1/studies", json=study.model_dump(mode="json"))
+        response = self._send("POST", "/v1/studies", json=read_request(study).model_dump(mode="json"))
         return StudyProgress.model_validate(self._json(response))
+
+    def plan(self, study: StudySource, *, embedders: int | None = None, scorers: int | None = None) -> StudyPlan:
+        """What a study would cost, from what the installation has measured; nothing is begun. study: as of `submit`.
+
+        embedders, scorers: so many workers; as `samesky up` starts them there, unless given. Raises what `submit` does.
+        """
+        given = {"embedders": embedders, "scorers": scorers}
+        asked = {name: number for name, number in given.items() if number is not None}
+        response = self._send("POST", "/v1/plan", json=read_request(study).model_dump(mode="json"), params=asked)
+        return StudyPlan.model_validate(self._json(response))
 
     def columns(
         self,
@@ -308,6 +312,16 @@ class Client:
         problem = self._json(response)
         kind = error_kinds().get(problem.get("code", ""), Unexpected)
         return kind(problem["detail"], problem.get("expected", ""), problem.get("remedy", ""))
+
+
+def read_request(study: StudySource) -> StudyRequest:
+    """A study as it is asked for, from a mapping or a file. Raises BadStudy, naming the field; of a file the line."""
+    if isinstance(study, str | os.PathLike):
+        return read_study_file(study)
+    try:
+        return study if isinstance(study, StudyRequest) else validate(StudyRequest, study)
+    except InvalidFields as error:
+        raise error.as_error(BadStudy) from error
 
 
 def _parse_address(url: str) -> httpx.URL:

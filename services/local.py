@@ -98,7 +98,7 @@ class Stack:
         self.api_port = _free_port(settings.api_host, settings.api_port, elsewhere=any_port)
         host = f"[{settings.api_host}]" if ":" in settings.api_host else settings.api_host
         self.api_url = f"http://{host}:{self.api_port}"
-        self._children = self._plan(embedders or _cores(), scorers)
+        self._children = self._plan(embedders or count_cores(), scorers)
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="stack", daemon=True)
         self.given_up: Child | None = None
@@ -111,7 +111,7 @@ class Stack:
         except OSError as error:
             raise _unusable(self.folder, error) from error
         redis_port = _free_port("127.0.0.1", 0)
-        threads = max(1, _cores() // embedders)
+        threads = max(1, count_cores() // embedders)
         environment = {
             "SAMESKY_DATASET_ROOTS": "/",
             "SAMESKY_THREADS": str(threads),
@@ -254,7 +254,8 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _cores() -> int:
+def count_cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -15,13 +15,16 @@ from scorer.metrics import metric_versions
 from scorer.overviews.named import Named
 from services.board import Board, RowsDone
 from services.broker import Sender, make_app
+from services.costing import Crew
 from services.discoveries import PValue, q_values
 from services.dispatch import Dispatcher, part_step_id
 from services.garbage import Garbage
 from services.histories import job_history, pair_history
 from services.ledger import Ledger, Whole
+from services.local import count_cores
 from services.metered_store import MeteredStore
 from services.meters import Meters
+from services.plans import Planner
 from services.redis_errors import without_redis
 from services.reopening import Reopening, ending_of
 from services.results import Results
@@ -32,6 +35,7 @@ from shared.endings import add_ending
 from shared.errors import AlreadyOver, BadRecord, BrokerUnavailable, StoreUnavailable, UnknownName
 from shared.outcomes import Failure, ScoreRecord
 from shared.planning import expand, refuse_idle, refuse_unseen
+from shared.plans import StudyPlan
 from shared.progress import JobDetail, JobProgress, PairDetail, PairProgress, StudyProgress
 from shared.published import ColumnsRequest, TableColumns
 from shared.requests import StudyRequest
@@ -50,6 +54,7 @@ class Studies:
     def __init__(self, settings: Settings, store: ObjectStore, board: Board, sender: Sender) -> None:
         self._settings, self._store, self._board = settings, store, board
         self._ledger, self.results = Ledger(store), Results(store)
+        self._planner = Planner(self._ledger, settings)
         self._dispatcher = Dispatcher(
             self._ledger, board, sender, limit=settings.release_limit, products=settings.search_products
         )
@@ -71,6 +76,27 @@ class Studies:
         A study that is there already does no work twice; what had failed in it, or was cancelled, is taken up again.
         Raises BadInput for what cannot be accepted, HubUnavailable when a revision cannot be resolved now.
         """
+        study = self._expand(request)
+        created = self._store.put_if_absent(keys.study(study.id), study.to_json())
+        if not created:
+            study = self.find(study.id)
+        self.retry(study)
+        return study, created
+
+    def plan(self, request: StudyRequest, *, embedders: int | None = None, scorers: int | None = None) -> StudyPlan:
+        """What a study would cost, were it accepted now; nothing is stored. Raises what `accept` raises.
+
+        embedders, scorers: so many workers; else one embedder for every SAMESKY_THREADS of this machine's cores, and
+        one scorer, as `samesky up` starts them.
+        """
+        study, cores = self._expand(request), count_cores()
+        threads = self._settings.threads or cores
+        crew = Crew(embedders or max(1, cores // threads), scorers or 1, threads)
+        self._ledger.keep_up(self._board)
+        return self._planner.plan(study, self.list(), crew)
+
+    def _expand(self, request: StudyRequest) -> Study:
+        """The study that is asked for, every name resolved. Raises what `accept` raises."""
         probes = "probes" in request.pairs
         versions = metric_versions(request.scoring, probes=probes)
         rows = [find_model(name) for name in request.models]
@@ -84,7 +110,7 @@ class Studies:
                 refuse_unseen(asked.name, modalities, models)
             published += resolve_published(asked, dataset, self._settings)
         refuse_idle(models[: len(rows)], datasets)
-        study = expand(
+        return expand(
             datasets,
             models,
             request.pairs,
@@ -96,11 +122,6 @@ class Studies:
             dtype=request.dtype,
             published=published,
         )
-        created = self._store.put_if_absent(keys.study(study.id), study.to_json())
-        if not created:
-            study = self.find(study.id)
-        self.retry(study)
-        return study, created
 
     def columns(self, request: ColumnsRequest) -> TableColumns:
         """What the columns of a table are, by the catalogue. Raises what `accept` raises of the same dataset."""

@@ -131,6 +131,16 @@ def joined(key: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
+def neighbours_of(embedding_digest: str) -> str:
+    """All cached neighbour tables of one embedding."""
+    return f"{NEIGHBOURS}{check_digest(embedding_digest)}/"
+
+
+def is_table(key: str, k: int) -> bool:
+    """Whether `key`, of those that `neighbours_of` names, is a table of so many neighbours."""
+    return key.endswith(f"/k{k}/table.parquet")
+
+
 def pair_prefix(pair: PairSpec) -> str:
     """All scores of one pair."""
     return f"{SCORES}{pair.left.dataset.name}/{pair.digest}/"

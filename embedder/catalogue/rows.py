@@ -41,8 +41,10 @@ class ModelRow(Contract):
     of the wheel, or the version of the code. parameters: in millions. pooling: how tokens become one vector.
     part_rows: objects embedded in about a minute on one or two CPU cores (EfficientNet-Lite and MiniLM as measured, the
     others by their arithmetic), a power of two, as a rule at least 32, so that a GPU is not kept waiting for the store.
-    blocks: the blocks, or stages of a convolutional network, after each of which vectors may be taken. dtypes: what it
-    can compute in. options: what its adapter is told besides. recipe: the one it needs, in place of the modality's.
+    blocks: the blocks, or stages of a convolutional network, after each of which vectors may be taken. dimension: the
+    length of a final vector. gflop: 10^9 operations of one object's pass, a multiplication and its addition being two.
+    Both are for plans, which go by what was measured first; 0: not known. dtypes: what it can compute in. options: what
+    its adapter is told besides. recipe: the one it needs, in place of the modality's.
     knows: bands, or modalities by name, one of which a modality must have to be taken; none: any will do. published_as:
     what published tables call it, `dino_small`, where that is neither its name nor its family and size. listed: False
     for what is there for tests, or for probes: it is found by name and shown in no list.
@@ -62,6 +64,8 @@ class ModelRow(Contract):
     licence: str
     part_rows: int = Field(gt=0)
     blocks: int = Field(default=0, ge=0, le=100)
+    dimension: int = Field(default=0, ge=0)
+    gflop: float = Field(default=0, ge=0)
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16", "float16")
     options: Options = {}
     recipe: Name | None = None
@@ -96,8 +100,8 @@ class ModelRow(Contract):
 class Size(NamedTuple):
     """One model of a family: what differs from its sisters. Fields as in `ModelRow`; blocks 0: none are known.
 
-    options: besides those of the family. published_as: how published tables call the size, where that is not its name:
-    `15m`.
+    options: besides those of the family. dimension, gflop: as in `ModelRow`. published_as: how published tables call
+    the size, where that is not its name: `15m`.
     """
 
     name: str
@@ -107,6 +111,8 @@ class Size(NamedTuple):
     blocks: int = 0
     options: Options = {}
     published_as: str = ""
+    dimension: int = 0
+    gflop: float = 0
 
 
 class Family(Contract):
@@ -145,6 +151,8 @@ class Family(Contract):
                 parameters=size.parameters,
                 part_rows=size.part_rows,
                 blocks=size.blocks,
+                dimension=size.dimension,
+                gflop=size.gflop,
                 options={**self.options, **size.options},
                 published_as=self._published_as(size),
                 **shared,

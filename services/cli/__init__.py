@@ -17,6 +17,7 @@ from services.cli import (
     comparisons,
     crossmatching,
     overviews,
+    planning,
     processes,
     publishing,
     reproducing,
@@ -71,6 +72,7 @@ def _ask(
 
 for _command in (
     *asking.COMMANDS,
+    *planning.COMMANDS,
     *overviews.COMMANDS,
     *comparisons.COMMANDS,
     *trends.COMMANDS,

@@ -51,7 +51,7 @@ _AION_DESI = Family(
 )
 
 ROWS = (
-    *_SPECFORMER.rows(Size("base", "polymathic-ai/specformer", 43.2, 64, 6)),
+    *_SPECFORMER.rows(Size("base", "polymathic-ai/specformer", 43.2, 64, 6, dimension=768, gflop=78)),
     *_ASTROPT.rows(
         Size("015m", _WEIGHTS, 15, 1024, options={"file": "astropt/015M/ckpt.pt"}, published_as="15m"),
         Size("095m", _WEIGHTS, 95, 512, options={"file": "astropt/095M/ckpt.pt"}, published_as="95m"),

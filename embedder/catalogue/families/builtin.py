@@ -51,8 +51,8 @@ ROWS = (
     _NUMBERS,
     LABEL,
     *_FAKE.rows(
-        Size("small", "fake-small", 0.014, 32, 2),
-        Size("large", "fake-large", 0.055, 32, 2),
+        Size("small", "fake-small", 0.014, 32, 2, dimension=32),
+        Size("large", "fake-large", 0.055, 32, 2, dimension=128),
         Size("slow", "fake-slow", 0.056, 32, 2),
         Size("poison", "fake-poison", 0.057, 32, 2),
         Size("hung", "fake-hung", 0.058, 32, 2),

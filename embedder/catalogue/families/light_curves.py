@@ -14,8 +14,8 @@ _CHRONOS_BOLT = Family(
 )
 
 ROWS = _CHRONOS_BOLT.rows(
-    Size("tiny", "amazon/chronos-bolt-tiny", 8.65, 2048, 4),
-    Size("mini", "amazon/chronos-bolt-mini", 21.2, 1024, 4),
-    Size("small", "amazon/chronos-bolt-small", 47.7, 512, 6),
-    Size("base", "amazon/chronos-bolt-base", 205, 128, 12),
+    Size("tiny", "amazon/chronos-bolt-tiny", 8.65, 2048, 4, dimension=256),
+    Size("mini", "amazon/chronos-bolt-mini", 21.2, 1024, 4, dimension=384),
+    Size("small", "amazon/chronos-bolt-small", 47.7, 512, 6, dimension=512),
+    Size("base", "amazon/chronos-bolt-base", 205, 128, 12, dimension=768),
 )

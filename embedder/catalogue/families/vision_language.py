@@ -7,6 +7,9 @@ they are the totals that the hub shows.
 
 At 4 bytes each, the larger ones need more room than most machines have: ask for bfloat16. PaliGemma's language model,
 Gemma 2, was trained in bfloat16, and its states leave the range of float16.
+
+gflop: 2 P T + 4 L T^2 d, as in `vision`, with 256 tokens of a picture for PaliGemma 2 at 224 pixels and 576 for
+LLaVA 1.5 at 336; how many LLaVA-OneVision makes depends on the picture.
 """
 
 from __future__ import annotations
@@ -47,17 +50,17 @@ _ONEVISION = Family(
 
 ROWS = (
     *_CLIP.rows(
-        Size("base", "openai/clip-vit-base-patch16", 86, 128, 12),
-        Size("large", "openai/clip-vit-large-patch14", 304, 64, 24),
+        Size("base", "openai/clip-vit-base-patch16", 86, 128, 12, dimension=512, gflop=35),
+        Size("large", "openai/clip-vit-large-patch14", 304, 64, 24, dimension=768, gflop=163),
     ),
     *_PALIGEMMA2.rows(
-        Size("3b", "google/paligemma2-3b-mix-224", 3032, 32, 26),
-        Size("10b", "google/paligemma2-10b-mix-224", 9663, 32, 42),
-        Size("28b", "google/paligemma2-28b-mix-224", 27650, 32, 46),
+        Size("3b", "google/paligemma2-3b-mix-224", 3032, 32, 26, dimension=2304, gflop=1587),
+        Size("10b", "google/paligemma2-10b-mix-224", 9663, 32, 42, dimension=3584, gflop=5046),
+        Size("28b", "google/paligemma2-28b-mix-224", 27650, 32, 46, dimension=4608, gflop=14380),
     ),
     *_LLAVA.rows(
-        Size("1.5-7b", "llava-hf/llava-1.5-7b-hf", 6932, 32, 32, published_as="15_7b"),
-        Size("1.5-13b", "llava-hf/llava-1.5-13b-hf", 13187, 32, 40, published_as="15_13b"),
+        Size("1.5-7b", "llava-hf/llava-1.5-7b-hf", 6932, 32, 32, published_as="15_7b", dimension=4096, gflop=8218),
+        Size("1.5-13b", "llava-hf/llava-1.5-13b-hf", 13187, 32, 40, published_as="15_13b", dimension=5120, gflop=15573),
     ),
-    *_ONEVISION.rows(Size("7b", "llava-hf/llava-onevision-qwen2-7b-ov-hf", 7486, 32, 28)),
+    *_ONEVISION.rows(Size("7b", "llava-hf/llava-onevision-qwen2-7b-ov-hf", 7486, 32, 28, dimension=3584)),
 )
