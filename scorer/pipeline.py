@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from scorer.comparison import Comparison, Measured
 from scorer.metrics import Asked, Metric, find_metric, find_probe
@@ -74,7 +75,7 @@ def score(
         StoredSide(store, right.manifest, right.sha256, ids, overlap.right_rows, most, on_table, products, shelf),
     )
     threads = threads or os.cpu_count() or 1
-    with threadpool_limits(limits=threads):
+    with _thread_pools().limit(limits=threads):
         measured = _probe(spec, *sides) if spec.pair.kind == "probe" else _compare(spec, *sides, threads)
     before_commit()
     results = tuple(result_of(*each) for each in measured)
@@ -102,6 +103,11 @@ def score(
     if store.put_if_absent(keys.score(spec), record.to_json()):
         return record
     return read_score(store, spec) or record
+
+
+@cache  # to look for them takes milliseconds; all are loaded with this module
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _store_values(
