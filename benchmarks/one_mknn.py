@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def measure(n: int, dimension: int) -> list[Row]:
     found = []
     for name, targets in (("scikit-learn and sets", ("1/10", "1/8")), ("torch and masks", ("", ""))):
         what, note = f"one MKNN, n = {n:,}, d = {dimension:,}", f"against {name}; all cores"
-        time = compare(what, lambda: by_us(*sides), lambda way=WAYS[name]: way(*sides), target=targets[0], note=note)
+        time = compare(what, partial(by_us, *sides), partial(WAYS[name], *sides), target=targets[0], note=note)
         ours, plain = peaks["ours"], peaks[name]
         memory = Row(f"{what}: peak memory", ours / 1e6, plain / 1e6, ours / plain, "MB", targets[1], note)
         found += [time, memory]
