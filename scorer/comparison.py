@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from scorer.neighbourhoods.edge_pairs import EdgePairs, edge_pairs
 from scorer.pairing import id_set_digest
+from scorer.shelf import Shelf
 from scorer.streams import open_stream
 from shared.contracts import Scoring
 from shared.outcomes import Interval
 from shared.vectors import Vectors
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Neighbours:
     """The k nearest neighbours of n objects, in order of decreasing similarity.
 
@@ -47,6 +50,11 @@ class Neighbours:
         """Neighbours of each object."""
         return int(self.table.shape[1])
 
+    @cached_property
+    def edge_pairs(self) -> EdgePairs:
+        """How its edges share their ends: found once, for all graphs it is compared with."""
+        return edge_pairs(self.table)
+
     def nearest(self, k: int) -> Neighbours:
         """The first k of each object's neighbours. Raises ValueError for more than there are."""
         if not 0 < k <= self.k:
@@ -70,7 +78,7 @@ class Side(Protocol):
 class Comparison:
     """Two sides that hold the same objects, in the same order, and how they are to be scored.
 
-    k: neighbours to count now, one of `scoring.k`.
+    k: neighbours to count now, one of `scoring.k`. threads: to count with. shelf: keeps what other pairs need again.
     """
 
     object_ids: tuple[str, ...]
@@ -79,6 +87,8 @@ class Comparison:
     scoring: Scoring
     pair_digest: str
     k: int
+    threads: int = 1
+    shelf: Shelf = field(default_factory=Shelf.of_nothing)
 
     def permutations(self, *, slow: bool = False) -> Iterator[npt.NDArray[np.int64]]:
         """The relabellings of these objects, each `(n,)`: the same for every metric, and every pair of the objects.
@@ -86,8 +96,22 @@ class Comparison:
         So the best of many pairs, such as those of two models' layers, has a null of its own: the best under each
         relabelling. slow: only the first `scoring.slow_permutations`, for a metric that is computed anew for each.
         """
+        count, n = self.scoring.slow_permutations if slow else self.scoring.permutations, len(self.object_ids)
+        labels = np.min_scalar_type(n - 1)
+        if not self.shelf.has_room(count * n * labels.itemsize):
+            return self._draw(count)
+
+        def draw_all() -> npt.NDArray[np.unsignedinteger]:
+            drawn = np.empty((count, n), dtype=labels)
+            for place, permutation in enumerate(self._draw(count)):
+                drawn[place] = permutation
+            return drawn
+
+        key = "permutations", self.scoring.seed, count, self.object_ids
+        return (row.astype(np.int64) for row in self.shelf.keep(key, draw_all, lambda drawn: drawn.nbytes))
+
+    def _draw(self, count: int) -> Iterator[npt.NDArray[np.int64]]:
         stream = open_stream("permutations", self.scoring.seed, id_set_digest(self.object_ids))
-        count = self.scoring.slow_permutations if slow else self.scoring.permutations
         return (stream.permutation(len(self.object_ids)) for _ in range(count))
 
     def resampling(self) -> np.random.Generator:

@@ -13,7 +13,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from scorer.neighbourhoods.shared_edges import shared_edges
+from scorer.neighbourhoods.edge_pairs import EdgePairs, edge_pairs
+from scorer.neighbourhoods.shared_edges import count_shared_edges
 
 Table = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
@@ -24,26 +25,29 @@ def chance_of_mknn(n: int, k: int) -> float:
     return k / (n - 1)
 
 
-def count_relabelled(left: Table, right: Table, permutations: Iterable[npt.NDArray[np.int64]]) -> Counts:
+def count_relabelled(
+    left: Table, right: Table, permutations: Iterable[npt.NDArray[np.int64]], threads: int = 1
+) -> Counts:
     """T for each relabelling: `(K,)`. left, right: neighbour tables `(n, k)` of the same objects.
 
     A permutation p `(n,)` gives object i of the left the place of object p[i] on the right: T counts the edges
     (i, j) of the left graph for which (p[i], p[j]) is an edge of the right one.
     """
-    edges = shared_edges(left, right, permutations)
-    return np.fromiter((len(each.left_objects) for each in edges), dtype=np.int64)
+    return count_shared_edges(left, right, permutations, threads)
 
 
 def moments_of_null(left: Table, right: Table) -> tuple[float, float]:
-    """Mean and standard deviation of MKNN over all n! relabellings, exactly. left, right: tables `(n, k)`.
+    """Mean and standard deviation of MKNN over all n! relabellings, exactly. left, right: tables `(n, k)`."""
+    return moments_of(edge_pairs(left), edge_pairs(right), *left.shape)
+
+
+def moments_of(left: EdgePairs, right: EdgePairs, n: int, k: int) -> tuple[float, float]:
+    """The same of two graphs of n objects with k neighbours each, of which the pairs of edges are known.
 
     From the first two moments of the quadratic assignment statistic T (Mantel 1967): edges taken two at a time,
     by how many ends they share.
     """
-    n, k = left.shape
-    first, second = edge_pairs(left), edge_pairs(right)
-    products = [a * b for a, b in zip(first, second, strict=True)]
-    same, turned, from_one, to_one, in_line, apart = products
+    same, turned, from_one, to_one, in_line, apart = (a * b for a, b in zip(left, right, strict=True))
     square = sum(
         Fraction(count, math.perm(n, ends))
         for count, ends in ((same + turned, 2), (from_one + to_one + 2 * in_line, 3), (apart, 4))
@@ -51,17 +55,3 @@ def moments_of_null(left: Table, right: Table) -> tuple[float, float]:
     )
     mean = Fraction((n * k) ** 2, math.perm(n, 2))
     return float(mean / (n * k)), math.sqrt(square - mean**2) / (n * k)
-
-
-def edge_pairs(table: Table) -> tuple[int, int, int, int, int, int]:
-    """Ordered pairs of edges that are the same, each other's reverse, share their start, share their end, follow
-    one another (counted one way), and share nothing."""
-    n, k = table.shape
-    edges = n * k
-    start, end = np.repeat(np.arange(n, dtype=np.int64), k), table.reshape(-1).astype(np.int64)
-    turned = int(np.isin(end * n + start, start * n + end).sum())
-    popularity = np.bincount(end, minlength=n).astype(object)  # Python integers: no sum overflows
-    from_one = edges * k - edges
-    to_one = int((popularity**2).sum()) - edges
-    in_line = k * edges - turned
-    return edges, turned, from_one, to_one, in_line, edges**2 - edges - turned - from_one - to_one - 2 * in_line

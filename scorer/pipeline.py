@@ -8,26 +8,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from scorer.comparison import Comparison, Measured
 from scorer.metrics import Asked, Metric, find_metric, find_probe
 from scorer.neighbour_cache import OnTable, ignore_table
-from scorer.pairing import join
 from scorer.probes.probing import FEWEST, Probing
 from scorer.records import read_score, result_of, write_nulls, write_objects
+from scorer.shelf import Shelf
 from scorer.sides import StoredSide
+from scorer.whole import read_whole, share
 from shared import keys
-from shared.contracts import EmbeddingSpec, ScoreSpec
-from shared.embeddings import load_object_ids, read_manifest_with_hash
-from shared.errors import BadRecord, BadStudy, DegenerateEmbedding, NotReady, Permanent, TooFewObjects
-from shared.outcomes import Attempt, Manifest, Provenance, ScoreRecord, Transition
+from shared.contracts import ScoreSpec
+from shared.errors import BadRecord, BadStudy, DegenerateEmbedding, Permanent, TooFewObjects
+from shared.outcomes import Attempt, Provenance, ScoreRecord, Transition
 from shared.packages import package_versions
 from shared.records import sha256_of
 from shared.states import State
@@ -35,12 +37,6 @@ from shared.store import ObjectStore
 
 _PACKAGES = ("samesky", "faiss-cpu", "numpy", "pyarrow", "scipy")
 _Answer = tuple[Metric[Comparison] | Metric[Probing], int | None, Measured]
-
-
-class _Whole(NamedTuple):
-    manifest: Manifest
-    sha256: str
-    object_ids: tuple[str, ...]
 
 
 def score(
@@ -52,32 +48,35 @@ def score(
     before_commit: Callable[[], None] = lambda: None,
     on_table: OnTable = ignore_table,
     products: int | None = None,
+    shelf: Shelf | None = None,
 ) -> ScoreRecord:
     """Make the score of a pair, unless it is made, and return the record that the store now holds.
 
-    threads: for FAISS and BLAS; 0 means all cores. attempt: who does the work, for the record. Values per object and
-    per relabelling are stored before the record, so a record names what is there. before_commit: asked when all is
-    computed; what it raises keeps the score out of the store. on_table: told of each neighbour table that is used
-    whether it was found in the store. products: a search for neighbours of more products is none of this; None: all
-    are. Raises NotReady (retryable) while an embedding, or the table of such a search, is not there, UnknownName for a
-    metric, TooFewObjects, ZeroVector, DegenerateEmbedding, BadStudy for a pair of labels, and Corrupt for what the
-    store has lost or altered; then no record is written.
+    threads: for FAISS, BLAS and relabellings; 0 means all cores. attempt: who does the work, for the record. Values
+    per object and per relabelling are stored before the record, so a record names what is there. before_commit: asked
+    when all is computed; what it raises keeps the score out of the store. on_table: told of each neighbour table that
+    the store was asked for whether it was found there. products: a search for neighbours of more products is none of
+    this; None: all are. shelf: keeps what other pairs need again; no number depends on it. Raises NotReady (retryable)
+    while an embedding, or the table of such a search, is not there, UnknownName for a metric, TooFewObjects,
+    ZeroVector, DegenerateEmbedding, BadStudy for a pair of labels, and Corrupt for what the store has lost or altered;
+    then no record is written.
     """
     found = read_score(store, spec)
     if found is not None:
         return found
     started = time.monotonic()
-    left, right = _read_whole(store, spec.pair.left), _read_whole(store, spec.pair.right)
-    overlap = join(left.object_ids, right.object_ids, at_least=_fewest_objects(spec))
+    shelf = shelf or Shelf.of_nothing()
+    left, right = (read_whole(store, side, shelf) for side in (spec.pair.left, spec.pair.right))
+    overlap = share(left, right, at_least=_fewest_objects(spec), shelf=shelf)
     ids = overlap.object_ids
     most = spec.scoring.largest_k
     sides = (
-        StoredSide(store, left.manifest, left.sha256, ids, overlap.left_rows, most, on_table, products),
-        StoredSide(store, right.manifest, right.sha256, ids, overlap.right_rows, most, on_table, products),
+        StoredSide(store, left.manifest, left.sha256, ids, overlap.left_rows, most, on_table, products, shelf),
+        StoredSide(store, right.manifest, right.sha256, ids, overlap.right_rows, most, on_table, products, shelf),
     )
     threads = threads or os.cpu_count() or 1
-    with threadpool_limits(limits=threads):
-        measured = _probe(spec, *sides) if spec.pair.kind == "probe" else _compare(spec, *sides)
+    with _thread_pools().limit(limits=threads):
+        measured = _probe(spec, *sides) if spec.pair.kind == "probe" else _compare(spec, *sides, threads)
     before_commit()
     results = tuple(result_of(*each) for each in measured)
     answers = {result.label: answer for result, (_, _, answer) in zip(results, measured, strict=True)}
@@ -101,8 +100,14 @@ def score(
         ),
         history=(*attempt.history, Transition(state=State.DONE, at=at, worker=attempt.worker)),
     )
-    store.put_if_absent(keys.score(spec), record.to_json())
+    if store.put_if_absent(keys.score(spec), record.to_json()):
+        return record
     return read_score(store, spec) or record
+
+
+@cache  # to look for them takes milliseconds; all are loaded with this module
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def _store_values(
@@ -115,16 +120,18 @@ def _store_values(
     """Store what each result is per object and per relabelling; the fields of the record that name both tables."""
     per_object = {name: one.per_object for name, one in answers.items() if one.per_object is not None}
     nulls = {name: one.null for name, one in answers.items() if one.null is not None}
-    fields: dict[str, Any] = {}
-    for field, key, data in (
-        ("per_object", keys.score_objects(spec), write_objects(object_ids, per_object)),
-        ("nulls", keys.score_nulls(spec), write_nulls(nulls)),
-    ):
-        if not store.put_if_absent(key, data):
+    tables = {
+        "per_object": (keys.score_objects(spec), write_objects(object_ids, per_object)),
+        "nulls": (keys.score_nulls(spec), write_nulls(nulls)),
+    }
+    with ThreadPoolExecutor(len(tables)) as pool:  # a store is waited for, not worked for
+        put = [pool.submit(store.put_if_absent, key, data) for key, data in tables.values()]
+    for (key, data), done in zip(tables.values(), put, strict=True):
+        if not done.result():
             before_commit()  # a start that did not end left others; or a successor's are not ours to replace
             store.put(key, data)
-        fields |= {field: key, f"{field}_sha256": sha256_of(data)}
-    return fields
+    named = {field: key for field, (key, _) in tables.items()}
+    return named | {f"{field}_sha256": sha256_of(data) for field, (_, data) in tables.items()}
 
 
 def _fewest_objects(spec: ScoreSpec) -> int:
@@ -132,7 +139,7 @@ def _fewest_objects(spec: ScoreSpec) -> int:
     return max(spec.scoring.largest_k + 1, FEWEST if spec.pair.kind == "probe" else 0)
 
 
-def _compare(spec: ScoreSpec, left: StoredSide, right: StoredSide) -> list[_Answer]:
+def _compare(spec: ScoreSpec, left: StoredSide, right: StoredSide, threads: int) -> list[_Answer]:
     """What the metrics say of two embeddings."""
     metrics = [find_metric(name, spec.metric_versions.get(name)) for name in spec.scoring.metrics]
     comparison = Comparison(
@@ -142,6 +149,8 @@ def _compare(spec: ScoreSpec, left: StoredSide, right: StoredSide) -> list[_Answ
         scoring=spec.scoring,
         pair_digest=spec.pair.digest,
         k=spec.scoring.k[0],
+        threads=threads,
+        shelf=left.shelf,
     )
     return list(_measure(metrics, comparison))
 
@@ -189,13 +198,3 @@ def _numbers_of(label: StoredSide) -> npt.NDArray[np.float64]:
     if matrix.shape[1] != 1:
         raise BadRecord(f"the label {label.manifest.spec.label} has vectors of {matrix.shape[1]} numbers", "of one")
     return matrix[:, 0].astype(np.float64)
-
-
-def _read_whole(store: ObjectStore, spec: EmbeddingSpec) -> _Whole:
-    found = read_manifest_with_hash(store, spec)
-    if found is None:
-        raise NotReady(
-            f"the embedding {spec.label} is not whole", "a manifest", "wait for its job, or submit its study again"
-        )
-    manifest, sha256 = found
-    return _Whole(manifest, sha256, load_object_ids(store, manifest))

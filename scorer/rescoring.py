@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from scorer.agreement import Verdict, compare_scores, tell
 from scorer.pipeline import score
 from scorer.records import read_score
+from scorer.shelf import Shelf
 from shared import keys
 from shared.contracts import ScoreSpec, Study
 from shared.errors import NotReady, Permanent
@@ -37,7 +38,7 @@ def disagreements(archive: ObjectStore, study: Study, *, threads: int = 0) -> It
     A score that is not there, or cannot be read, is passed over: it was named before. What keeps a score from being
     made again is said. Neighbour tables are kept until the end: `(n, k)` for each embedding.
     """
-    store = _Beside(archive)
+    store, shelf = _Beside(archive), Shelf()
     for a, b in study.pairs:
         spec = study.score(a, b)
         try:
@@ -47,7 +48,7 @@ def disagreements(archive: ObjectStore, study: Study, *, threads: int = 0) -> It
         if then is None:
             continue
         try:
-            now = score(spec, store=store, threads=threads, attempt=_ATTEMPT)
+            now = score(spec, store=store, threads=threads, attempt=_ATTEMPT, shelf=shelf)
         except (Permanent, NotReady) as error:
             yield [f"{spec.pair.label} cannot be scored: {error.wrong}"]
             continue

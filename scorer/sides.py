@@ -5,7 +5,7 @@ Imports FAISS, through the neighbour search.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,7 @@ from scorer.neighbour_cache import OnTable, Origin, find_or_make
 from scorer.neighbours import SEARCH_VERSION, nearest
 from scorer.pairing import id_set_digest
 from scorer.search.grid import is_large
+from scorer.shelf import Shelf, size_of_ids
 from scorer.streams import open_stream
 from shared import keys
 from shared.embeddings import load_vectors
@@ -32,8 +33,8 @@ class StoredSide:
 
     manifest_sha256: of the manifest as stored. rows: `(n,)`, where the shared `object_ids` stand in the embedding.
     most: the largest k that will be asked for. on_table: told of each neighbour table whether it was found in the
-    store. products: a search of more is left to its own steps (`scorer.search`); None: none is. What was read once is
-    kept as long as this is.
+    store, when that is asked. products: a search of more is left to its own steps (`scorer.search`); None: none is.
+    shelf: keeps tables for other pairs. What was read once is kept as long as this is.
     """
 
     store: ObjectStore
@@ -44,6 +45,7 @@ class StoredSide:
     most: int
     on_table: OnTable
     products: int | None = None
+    shelf: Shelf = field(default_factory=Shelf.of_nothing)
 
     def vectors(self) -> Vectors:
         """The vectors of the shared objects. Raises MissingPart, AlteredPart and the like, as `load_vectors` does."""
@@ -52,27 +54,34 @@ class StoredSide:
     def neighbours(self, k: int) -> Neighbours:
         """The k nearest neighbours, k <= most: the first columns of the one table that is searched for.
 
-        It comes from the store's cache, or is searched now and cached. Ties are settled by lots that follow from the
-        embedding and the objects, and from no study. Raises NotReady for what is left to its own steps, TooFewObjects,
-        ZeroVector, and DegenerateEmbedding when all vectors have one direction, in which nothing is nearer than
-        anything else.
+        It comes from the shelf, or from the store's cache, or is searched now and cached. Ties are settled by lots that
+        follow from the embedding and the objects, and from no study. Raises NotReady for what is left to its own steps,
+        TooFewObjects, ZeroVector, and DegenerateEmbedding when all vectors have one direction, in which nothing is
+        nearer than anything else.
         """
-        return self._table.nearest(k)
+        origin = replace(self._origin, k=k)
+        return self.shelf.keep(origin, lambda: self._table.nearest(k), _size)
 
     @cached_property
     def _vectors(self) -> Vectors:
         return load_vectors(self.store, self.manifest).take(self.rows)
 
     @cached_property
-    def _table(self) -> Neighbours:
-        origin = Origin(
+    def _origin(self) -> Origin:
+        return Origin(
             embedding=self.manifest.spec.digest,
             manifest=self.manifest_sha256,
             object_ids=self.object_ids,
             k=self.most,
             search_version=SEARCH_VERSION,
         )
-        return find_or_make(self.store, origin, self._search, self.on_table)
+
+    @cached_property
+    def _table(self) -> Neighbours:
+        def find() -> Neighbours:
+            return find_or_make(self.store, self._origin, self._search, self.on_table)
+
+        return self.shelf.keep(self._origin, find, _size)
 
     def _search(self) -> Neighbours:
         if self.products and is_large(len(self.object_ids), self.manifest.dimension, self.most, self.products):
@@ -84,3 +93,7 @@ class StoredSide:
         if not point_apart(matrix[0], matrix):
             raise one_direction(self.manifest.spec.label)
         return found
+
+
+def _size(neighbours: Neighbours) -> int:
+    return neighbours.table.nbytes + size_of_ids(neighbours.object_ids)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scorer.search.grid import TABLE, Step
 from scorer.search.records import Search
@@ -24,6 +24,9 @@ from shared import keys
 from shared.contracts import ScoreSpec
 from shared.outcomes import Attempt
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from scorer.shelf import Shelf
 
 _log = logging.getLogger(__name__)
 _settings = Settings.read()
@@ -138,6 +141,7 @@ def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
         before_commit=lease.check,
         on_table=_count_table,
         products=_settings.search_products,
+        shelf=_shelf(),
     )
     _bench.meters.observe("samesky_score_seconds", record.provenance.seconds)
     values = ", ".join(f"{result.label} {result.value:.4f}" for result in record.results)
@@ -146,6 +150,14 @@ def _make_score(spec: ScoreSpec, lease: Lease, attempt: Attempt) -> None:
 
 def _count_table(found: bool) -> None:
     _bench.meters.count(f"samesky_neighbour_cache_{'hits' if found else 'misses'}_total")
+
+
+@lru_cache(maxsize=1)
+def _shelf() -> Shelf:
+    """What this pool child keeps from pair to pair."""
+    from scorer.shelf import Shelf
+
+    return Shelf(_settings.scorer_cache_mb * 1_000_000)
 
 
 @lru_cache(maxsize=1)

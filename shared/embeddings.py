@@ -124,7 +124,7 @@ def commit_manifest(
     before_commit()
     key = keys.manifest(spec)
     store.put_if_absent(key, manifest.to_json())
-    return _parse_manifest(spec, store.get(key))
+    return parse_manifest(spec, store.get(key))
 
 
 def _manifest_of(spec: EmbeddingSpec, parts: tuple[Part, ...]) -> Manifest:
@@ -200,7 +200,7 @@ def read_manifest(store: ObjectStore, spec: EmbeddingSpec) -> Manifest | None:
 def read_manifest_with_hash(store: ObjectStore, spec: EmbeddingSpec) -> tuple[Manifest, str] | None:
     """As `read_manifest`, with the SHA-256 of the stored bytes: what a score's provenance names."""
     data = read_bytes(store, keys.manifest(spec))
-    return None if data is None else (_parse_manifest(spec, data), sha256_of(data))
+    return None if data is None else (parse_manifest(spec, data), sha256_of(data))
 
 
 def load_vectors(store: ObjectStore, manifest: Manifest) -> Vectors:
@@ -274,7 +274,8 @@ def _check_shape(manifest: Manifest, part: Part, rows: int, dimension: int) -> N
         )
 
 
-def _parse_manifest(spec: EmbeddingSpec, data: bytes) -> Manifest:
+def parse_manifest(spec: EmbeddingSpec, data: bytes) -> Manifest:
+    """The manifest of an embedding that `data` holds. Raises BadRecord as `read_manifest` does."""
     key = keys.manifest(spec)
     manifest = parse_record(key, data, Manifest)
     if manifest.spec.digest != spec.digest:

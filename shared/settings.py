@@ -157,6 +157,13 @@ TABLE: tuple[Setting, ...] = (
         partial(_whole, low=0),
     ),
     Setting("SAMESKY_BATCH", "16", "objects", "objects in one forward pass", _whole),
+    Setting(
+        "SAMESKY_SCORER_CACHE_MB",
+        "512",
+        "MB",
+        "memory a scorer keeps neighbour tables, ids and relabellings in from pair to pair; 0 keeps nothing",
+        partial(_whole, low=0),
+    ),
     Setting("SAMESKY_LEASE_SECONDS", "15", "s", "a worker silent for this long may lose its work to another", _whole),
     Setting(
         "SAMESKY_VISIBILITY_SECONDS",
@@ -221,6 +228,7 @@ class Settings:
     device: str
     threads: int
     batch: int
+    scorer_cache_mb: int
     lease_seconds: int
     visibility_seconds: int
     reconcile_seconds: int

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scorer.comparison import Comparison, Measured, Neighbours
 from scorer.neighbourhoods.judging import judge_mean
 from scorer.neighbourhoods.shared_edges import tables_of
-from scorer.nulls import chance_of_mknn, count_relabelled, moments_of_null
+from scorer.nulls import chance_of_mknn, count_relabelled, moments_of
 
 
 def count_shared(left: Neighbours, right: Neighbours) -> npt.NDArray[np.int64]:
@@ -35,6 +35,6 @@ def measure_mknn(comparison: Comparison) -> Measured:
     n, k = len(comparison.object_ids), comparison.k
     left, right = comparison.left.neighbours(k), comparison.right.neighbours(k)
     tables = tables_of(left, right)
-    _, null_std = moments_of_null(*tables)
-    null = count_relabelled(*tables, comparison.permutations()) / (n * k)
+    _, null_std = moments_of(left.edge_pairs, right.edge_pairs, n, k)
+    null = count_relabelled(*tables, comparison.permutations(), comparison.threads) / (n * k)
     return judge_mean(comparison, count_shared(left, right) / k, null, chance=chance_of_mknn(n, k), null_std=null_std)

@@ -6,7 +6,10 @@ the place of object p[i] on the right, and the identity gives what is observed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +22,7 @@ Rows = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.integer]
 
 _BLOCK = 1 << 17  # numbers compared at a time: they fit the processor's cache
+_TOGETHER = 8  # relabellings that are counted side by side: an object's labels in all of them are fetched at once
 _PIECE = 1 << 22  # the same where ranks are looked up: seldom many, but where two graphs are alike it is all of them
 
 
@@ -64,6 +68,52 @@ def shared_edges(left: Table, right: Table, permutations: Iterable[Rows]) -> Ite
     return (_match(ours, graph, p) for p in permutations)
 
 
+def count_shared_edges(left: Table, right: Table, permutations: Iterable[Rows], threads: int = 1) -> Rows:
+    """How many edges `shared_edges` finds for each permutation, and nothing else of them: `(K,)`.
+
+    left, right: as there. No more than 2 threads x 8 permutations are held at a time.
+    """
+    theirs: Labels = np.ascontiguousarray(right.T).astype(_label_type(len(right)))
+    count = partial(_count_together, np.ascontiguousarray(left.T).astype(np.int64), theirs)
+    waiting = iter(permutations)
+    counts: list[Rows] = []
+    under_way: list[Future[Rows]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        while together := [batch for _ in range(threads) if (batch := list(islice(waiting, _TOGETHER)))]:
+            begun = [pool.submit(count, batch) for batch in together]
+            counts += [future.result() for future in under_way]  # while the next are counted, more are drawn
+            under_way = begun
+        counts += [future.result() for future in under_way]
+    return np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
+
+
+def _count_together(left: Rows, right: Labels, permutations: Sequence[Rows]) -> Rows:
+    """The counts of a few permutations; left, right: `(k, n)`, tables on their sides.
+
+    In what follows a column is an object of the left in one of the relabellings.
+    """
+    places, count = np.stack(permutations, axis=1), len(permutations)
+    labels = places.astype(right.dtype)
+    width = max(1, _BLOCK // (len(left) * count))
+    counts = np.zeros(count, dtype=np.int64)
+    for rows in (slice(first, first + width) for first in range(0, len(places), width)):
+        # no index is out of range: to clip them is faster than to make sure (numpy 2.4)
+        ours = labels.take(left[:, rows], axis=0, mode="clip").reshape(len(left), -1)
+        theirs = right.take(places[rows].reshape(-1), axis=1, mode="clip")
+        counts += np.bincount(np.flatnonzero(_among(ours, theirs)) % count, minlength=count)
+    return counts
+
+
+def _among(ours: Labels, theirs: Labels) -> npt.NDArray[np.bool_]:
+    """Which of theirs `(k, m)` stand in the same column of ours `(k, m)`."""
+    shared: npt.NDArray[np.bool_] = ours[0] == theirs
+    equal = np.empty_like(shared)
+    for ends in ours[1:]:
+        # no neighbour is named twice: each of theirs is one of ours at most
+        np.logical_or(shared, np.equal(ends, theirs, out=equal), out=shared)
+    return shared
+
+
 def cycles(left: Table, right: Table, permutations: Iterable[Rows]) -> Iterator[tuple[Rows, Rows]]:
     """For each permutation the edges (i, j) of the left graph for which the right one has the way back, (p[j], p[i]).
 
@@ -95,11 +145,7 @@ def _match(left: Rows, right: _Graph, p: Rows) -> SharedEdges:
 def _match_block(relabelled: Labels, objects: Rows, theirs: Labels, first: int) -> SharedEdges:
     """What is shared in columns of the right, `theirs`, from `first` on, whose starts are these objects of the left."""
     ours = relabelled.take(objects, axis=1)
-    shared, equal = ours[0] == theirs, np.empty(theirs.shape, dtype=np.bool_)
-    for ends in ours[1:]:
-        # no neighbour is named twice: each of theirs is one of ours at most
-        np.logical_or(shared, np.equal(ends, theirs, out=equal), out=shared)
-    places, columns = np.divmod(np.flatnonzero(shared), len(objects))
+    places, columns = np.divmod(np.flatnonzero(_among(ours, theirs)), len(objects))
     ranks = np.empty_like(places)
     step = max(1, _PIECE // len(ours))
     for piece in (slice(start, start + step) for start in range(0, len(places), step)):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scorer.calibration import calibrate
 from scorer.comparison import Measured
 from scorer.intervals import bootstrap_interval, jackknife_error
-from scorer.nulls import edge_pairs
+from scorer.neighbourhoods.edge_pairs import edge_pairs
 from scorer.probes.explained import TIE_DECIMALS
 from scorer.probes.probing import Probing
 from scorer.ranks import mid_ranks

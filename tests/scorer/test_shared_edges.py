@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.neighbourhoods import shared_edges as edges_module
-from scorer.neighbourhoods.shared_edges import cycles, identity, shared_edges
+from scorer.neighbourhoods.edge_pairs import edge_pairs
+from scorer.neighbourhoods.shared_edges import count_shared_edges, cycles, identity, shared_edges
 
 Table = npt.NDArray[np.int32]
 
@@ -62,6 +63,35 @@ def test_blocks_and_wide_labels_change_nothing(given_: tuple[Table, Table, npt.N
         _check(*given_)
 
 
+@given(two_tables(), st.integers(0, 40), st.integers(1, 3), st.sampled_from([7, 40, 1 << 17]))
+@settings(max_examples=60, deadline=None)
+def test_counts_alone_are_those_of_the_edges(
+    given_: tuple[Table, Table, npt.NDArray[np.int64]], relabellings: int, threads: int, block: int
+) -> None:
+    left, right, p = given_
+    stream = np.random.default_rng(relabellings)
+    permutations = [p, *(stream.permutation(len(left)) for _ in range(relabellings))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(edges_module, "_BLOCK", block)
+        counts = count_shared_edges(left, right, iter(permutations), threads)
+    assert counts.tolist() == [len(_plain_edges(left, right, each)) for each in permutations]
+    assert count_shared_edges(left, right, [], threads).tolist() == []
+
+
+@given(two_tables())
+@settings(max_examples=40, deadline=None)
+def test_pairs_of_edges_are_those_of_plain_loops(given_: tuple[Table, Table, npt.NDArray[np.int64]]) -> None:
+    edges = [(i, int(j)) for i, row in enumerate(given_[0]) for j in row]
+    starts, ends = np.array(edges).T
+    found, known = edge_pairs(given_[0]), set(edges)
+    from_one, to_one = starts[:, None] == starts, ends[:, None] == ends
+    in_line, turned = ends[:, None] == starts, [(end, start) in known for start, end in edges]
+    assert (found.same, found.turned) == (len(edges), sum(turned))
+    assert (found.from_one, found.to_one) == (from_one.sum() - len(edges), to_one.sum() - len(edges))
+    assert found.in_line == in_line.sum() - sum(turned)
+    assert found.apart == (~(from_one | to_one | in_line | in_line.T)).sum()
+
+
 def test_labels_beyond_sixteen_bits_are_told_apart() -> None:
     """The neighbour of i is i + 1 on the left and i + 65537 on the right: other objects with the same last 16 bits."""
     n = 2**16 + 10
@@ -70,6 +100,8 @@ def test_labels_beyond_sixteen_bits_are_told_apart() -> None:
     (none,) = shared_edges(left, right, [identity(n)])
     (every,) = shared_edges(left, left, [identity(n)])
     assert (len(none.left_objects), len(every.left_objects)) == (0, n)
+    assert count_shared_edges(left, right, [identity(n)]).tolist() == [0]
+    assert count_shared_edges(left, left, [identity(n)]).tolist() == [n]
 
 
 def test_two_whole_stars_share_all_but_their_hearts() -> None:
