@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from embedder.adapters.base import Adapter
 from embedder.adapters.batches import run_batch
-from embedder.adapters.loading import load_adapter
+from embedder.adapters.loading import KeptAdapter, load_adapter
 from embedder.catalogue.models import find_model
 from embedder.device import choose_device
 from embedder.resolve import resolve_model
@@ -117,6 +118,20 @@ def test_what_an_efficientnet_is_spared_changes_no_bit(name: str, settings: Sett
     with torch.inference_mode():
         expected = plain.extract_features(pixels).mean(dim=(2, 3)).numpy()
     np.testing.assert_array_equal(encode(adapter, inputs), expected)
+
+
+def test_a_model_is_kept_until_another_is_wanted(settings: Settings) -> None:
+    models = KeptAdapter(settings)
+    model = resolve_model(find_model("efficientnet-lite0"), settings)
+    first = models.load(model, "float32")
+    assert models.load(model, "float32") is first
+    gone, network = weakref.ref(first), weakref.ref(first._network)  # type: ignore[attr-defined]
+    del first
+    with pytest.raises(CheckpointUnavailable):  # let go before the other is loaded, and so even if it cannot be
+        models.load(model.model_copy(update={"revision": "0.0.1"}), "float32")
+    assert gone() is None
+    assert network() is None
+    assert models.load(model, "bfloat16") is not models.load(model, "float32")
 
 
 def test_trained_weights_tell_a_disc_from_a_grating(settings: Settings) -> None:
