@@ -1,4 +1,4 @@
-"""The embedder against the bare model: `python -m benchmarks.embedder_throughput [--memory]`.
+"""The embedder against the bare model: `python -m benchmarks.embedder_throughput [MODEL ...] [--memory]`.
 
 Plain: the network as its library gives it, under `inference_mode`, convolutions with channels last, called on batches
 that are prepared and in memory: no reading, no preparation, nothing written. Ours: the whole way, from a Parquet file
@@ -208,15 +208,15 @@ def _apart(threads: int, function: Callable[..., Any], *given: Any) -> Any:
         return pool.apply(function, given)
 
 
-def rows() -> list[Row]:
+def rows(cases: Sequence[Case] = CASES) -> list[Row]:
     """Each case with each number of threads: seconds of the whole way against those of the bare model."""
     with tempfile.TemporaryDirectory() as folder:
-        return [_apart(threads, compare_case, case, Path(folder), threads) for case in CASES for threads in THREADS]
+        return [_apart(threads, compare_case, case, Path(folder), threads) for case in cases for threads in THREADS]
 
 
-def _show_starts(console: Console, work: Path) -> None:
+def _show_starts(console: Console, cases: Sequence[Case], work: Path) -> None:
     table = Table("model", "loaded, s", "first batch, s", "later, s", "again, s", "peak, GiB", "two in turn, GiB more")
-    for case in CASES:
+    for case in cases:
         _apart(1, case.specify, work, 1)  # so that no table is written while a start is timed
         start: Start = _apart(1, start_up, case, work, 1, time.time())
         table.add_row(case.model, *(f"{number:.3f}" for number in start))
@@ -226,16 +226,18 @@ def _show_starts(console: Console, work: Path) -> None:
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help=f"of {', '.join(case.model for case in CASES)}; all unless named")
     parser.add_argument("--memory", action="store_true", help="memory over 100,000 objects: about 4 minutes")
-    console = Console(width=140)
+    asked, console = parser.parse_args(), Console(width=140)
+    cases = [case for case in CASES if case.model in (asked.models or [case.model])]
     with tempfile.TemporaryDirectory() as folder:
-        if parser.parse_args().memory:
+        if asked.memory:
             sizes = _apart(1, watch_memory, Path(folder))
             console.print("GiB after each tenth of 100,000 objects:", " ".join(f"{size:.3f}" for size in sizes))
             return
-        _show_starts(console, Path(folder))
+        _show_starts(console, cases, Path(folder))
     table = Table("what", "ours, s", "plain, s", "ours/plain", "wanted at most")
-    for row in rows():
+    for row in rows(cases):
         table.add_row(row.what, f"{row.ours:.2f}", f"{row.plain:.2f}", f"{row.ratio:.3f}", row.target)
     console.print(table)
 
