@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,6 +17,7 @@ from itertools import islice
 import numpy as np
 
 from embedder.adapters.base import Adapter, ModelInput, find_block
+from embedder.ahead import make_ahead
 from embedder.recipes import Dropped, find_recipe
 from embedder.samples import Floats, Sample, Source
 from shared.contracts import EmbeddingSpec
@@ -85,19 +86,42 @@ def embed_part(
         return parts
     began = time.perf_counter()
     made = _Made([lead, *(spec for spec in specs[1:] if spec.layer not in parts and _has(adapter, spec))])
-    start, stop = lead.part_range(index)
-    samples = source.read(lead.modality, start, stop)
-    expected = start
-    while group := list(islice(samples, batch)):
-        expected = check_rows(group, expected, lead)
-        given = prepare_objects(group, lead.modality, adapter, made.dropped, made.repaired, recipe=lead.recipe)
-        made.add(given, adapter)
-        on_rows(group[-1].row + 1 - start)
-    if expected != stop:
-        raise BadTable(f"{lead.label}: the source ended before row {expected}", f"rows up to {stop}", _CHANGED)
+    with closing(make_ahead(_prepare_batches(lead, index, source, adapter, batch))) as batches:
+        for prepared in batches:
+            made.add(prepared, adapter)
+            on_rows(prepared.rows)
     before_store()
     made.seconds = time.perf_counter() - began
     return parts | dict(_store_layers(made, store, attempt, index, adapter.device))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Some consecutive objects of a part, ready for the model. rows: of the part, up to the last of these objects."""
+
+    rows: int = 0
+    object_ids: list[str] = field(default_factory=list)
+    inputs: list[ModelInput] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
+
+
+def _prepare_batches(spec: EmbeddingSpec, index: int, source: Source, adapter: Adapter, batch: int) -> Iterator[_Batch]:
+    """Read and prepare the objects of one part. Raises BadTable when the source does not give just its rows."""
+    start, stop = spec.part_range(index)
+    samples = source.read(spec.modality, start, stop)
+    expected = start
+    while group := list(islice(samples, batch)):
+        expected = check_rows(group, expected, spec)
+        made = _Batch(expected - start)
+        for object_id, given in prepare_objects(
+            group, spec.modality, adapter, made.dropped, made.repaired, recipe=spec.recipe
+        ):
+            made.object_ids.append(object_id)
+            made.inputs.append(given)
+        yield made
+    if expected != stop:
+        raise BadTable(f"{spec.label}: the source ended before row {expected}", f"rows up to {stop}", _CHANGED)
 
 
 def _has(adapter: Adapter, spec: EmbeddingSpec) -> bool:
@@ -148,13 +172,14 @@ class _Made:
     repaired: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
-    def add(self, prepared: Iterable[tuple[str, ModelInput]], adapter: Adapter) -> None:
+    def add(self, batch: _Batch, adapter: Adapter) -> None:
         """Encode a batch, unless none of it can be shown; what is wrong with another layer than the first ends that."""
-        given = list(prepared)
-        if not given:
+        self.dropped.update(batch.dropped)
+        self.repaired.update(batch.repaired)
+        ids = batch.object_ids
+        if not ids:
             return
-        ids, inputs = zip(*given, strict=True)
-        found = adapter.encode(inputs, [spec.layer for spec in self.specs])
+        found = adapter.encode(batch.inputs, [spec.layer for spec in self.specs])
         for spec, matrix in zip(tuple(self.specs), found, strict=True):
             try:
                 self.matrices[spec.layer].append(check_vectors(ids, matrix, spec))

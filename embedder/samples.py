@@ -22,14 +22,12 @@ Bools = npt.NDArray[np.bool_]
 class Image:
     """Fluxes of one object in several bands.
 
-    flux: `(band, y, x) float32`, in the survey's own unit; scale: arcsec per pixel;
-    mask: same shape as flux, True where a pixel is clean, or None when the survey gives none.
+    flux: `(band, y, x) float32`, in the survey's own unit; scale: arcsec per pixel.
     """
 
     bands: tuple[str, ...]
     flux: Floats
     scale: float
-    mask: Bools | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from embedder.extensions import extensions
@@ -21,14 +21,14 @@ from services.messages import PartMessage, parse_message
 from services.steps import StepWork
 from services.worker import make_worker_app, run_worker
 from shared import keys
-from shared.contracts import DatasetRef, Dtype, EmbeddingSpec, ModelRef
+from shared.contracts import DatasetRef, EmbeddingSpec
 from shared.embeddings import list_parts, read_manifest
 from shared.errors import BrokerUnavailable, LeaseLost, Permanent, Retryable
 from shared.outcomes import Attempt, Part
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from embedder.adapters.base import Adapter
+    from embedder.adapters.loading import KeptAdapter
     from embedder.samples import Source
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def _make_part(specs: Sequence[EmbeddingSpec], index: int, lease: Lease, attempt
         specs,
         index,
         source=_source(spec.dataset),
-        adapter=_adapter(spec.model, spec.dtype),
+        adapter=_models().load(spec.model, spec.dtype),
         store=_bench.store,
         attempt=attempt,
         batch=_settings.batch,
@@ -151,11 +151,11 @@ def _report(index: int, rows: Mapping[str, int]) -> None:
         _log.warning("%s; progress is not shown meanwhile", error)
 
 
-@lru_cache(maxsize=1)
-def _adapter(model: ModelRef, dtype: Dtype) -> Adapter:
-    from embedder.adapters.loading import load_adapter
+@cache
+def _models() -> KeptAdapter:
+    from embedder.adapters.loading import KeptAdapter
 
-    return load_adapter(model, _settings, dtype)
+    return KeptAdapter(_settings)
 
 
 @lru_cache(maxsize=4)

@@ -32,24 +32,40 @@ class EfficientNetAdapter(TorchAdapter):
 
     def __init__(self, network: Any, side: int, device: torch.device, dtype: torch.dtype) -> None:
         # Channels last: depthwise convolutions take two thirds of the time on a CPU (torch 2.13).
-        self._network = network.to(device, dtype, memory_format=torch.channels_last).eval()
+        self._network = _spare_copies(network.to(device, dtype, memory_format=torch.channels_last).eval())
         self._side = side
         super().__init__(list(network._blocks), device, dtype)
 
     def prepare(self, values: Values) -> ModelInput:
-        """`(3, side, side) float32`: resized by PIL, bicubic, then (x - 127)/128."""
+        """`(side, side, 3) uint8`: resized by PIL, bicubic. A batch of them is scaled where the model runs."""
         resized = Picture.fromarray(as_array(values)).resize((self._side, self._side), Picture.Resampling.BICUBIC)
-        scaled = (np.asarray(resized, dtype=np.float32) - _MEAN) / _STD
-        return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+        return np.asarray(resized)
 
     def encode(self, batch: Sequence[ModelInput], layers: Sequence[str]) -> tuple[Floats, ...]:
         """The vectors of each layer, `(n, d) float32`. Raises OutOfMemory."""
 
-        def run(images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            pixels = images.contiguous(memory_format=torch.channels_last)
+        def run(pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            scaled = pictures.float().sub_(_MEAN).div_(_STD).to(self._dtype)
+            pixels = scaled.permute(0, 3, 1, 2)  # a view, (n, 3, side, side): channels last, as it lies
             return pool_layers(lambda: self._network.extract_features(pixels), self._blocks, layers, _pool_space)
 
         return run_batch(run, batch, self._device, self._dtype)
+
+
+def _spare_copies(network: Any) -> Any:
+    """The same network to the bit, a seventh faster on a CPU (torch 2.13): what it copied only to overwrite or to pad.
+
+    ReLU6 works in place, and a padding that is the same on both sides is the convolution's own.
+    """
+    for part in network.modules():
+        if isinstance(part, torch.nn.ReLU6):
+            part.inplace = True
+        padding = getattr(part, "static_padding", None)
+        if isinstance(padding, torch.nn.ZeroPad2d):
+            left, right, top, bottom = padding.padding
+            if left == right and top == bottom:
+                part.padding, part.static_padding = (top, left), torch.nn.Identity()
+    return network
 
 
 def _pool_space(features: torch.Tensor) -> torch.Tensor:

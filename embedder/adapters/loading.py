@@ -23,6 +23,24 @@ def load_adapter(model: ModelRef, settings: Settings, dtype: Dtype = "float32") 
     return ADAPTERS.find(model.adapter)(model, dtype, settings)
 
 
+class KeptAdapter:
+    """The model that was loaded last: asked for again, it is there; before another is loaded, it is let go.
+
+    So no two models are in memory at once.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kept: dict[tuple[ModelRef, Dtype], Adapter] = {}
+
+    def load(self, model: ModelRef, dtype: Dtype) -> Adapter:
+        """The model, ready to run. Raises what `load_adapter` raises."""
+        if (model, dtype) not in self._kept:
+            self._kept.clear()
+            self._kept[model, dtype] = load_adapter(model, self._settings, dtype)
+        return self._kept[model, dtype]
+
+
 def _of_hub(module: str) -> Load:
     """Of `embedder.adapters.MODULE`: `load_MODULE(model, folder, device, dtype)`, the folder a stand-in for the hub."""
 

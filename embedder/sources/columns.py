@@ -19,7 +19,7 @@ from shared.modalities import Modality
 
 _PICTURE_FIELDS = ("bytes",)
 _FIELDS = {
-    "image": ("flux", "band", "scale", "mask"),
+    "image": ("flux", "band", "scale"),
     "spectrum": ("flux", "ivar", "lambda", "mask"),
     "light-curve": ("time", "flux", "flux_err", "band"),
 }
@@ -63,12 +63,7 @@ def _read_image(fields: dict[str, pa.Array], row: int, modality: Modality) -> Im
     if len(flux) != len(bands):
         raise BadTable(f"{len(flux)} planes of flux for {len(bands)} bands", "one plane for each band")
     shown = find_bands(bands, modality)
-    mask = None
-    if "mask" in fields and fields["mask"][row].is_valid:
-        mask = _dense(fields["mask"], row, 3, np.dtype(np.bool_))
-        if mask.shape != flux.shape:
-            raise BadTable(f"a mask of shape {mask.shape} for flux of shape {flux.shape}", "the same shape")
-    return Image(bands, flux, _scale(fields.get("scale"), row, shown, len(bands), modality), mask)
+    return Image(bands, flux, _scale(fields.get("scale"), row, shown, len(bands), modality))
 
 
 def _fields(modality: Modality) -> tuple[str, ...]:

@@ -228,8 +228,6 @@ TABLES: list[tuple[str, Callable[[Path], None], type[SameSkyError], str]] = [
     ("no scale in the list", shown(scale=pa.array([[]] * 3, pa.list_(pa.float32()))), BadTable, "scale"),
     ("a scale too few", shown(scale=[[None]] * 3), BadTable, "scale"),
     ("the smallest scale there is", shown(scale=[5e-324] * 3), BadInput, "pixels"),
-    ("a mask of another shape", shown(mask=pa.array([[[[True]]]] * 3)), BadTable, "mask"),
-    ("a mask of texts", shown(mask=pa.array([[[["no"]]]] * 3)), BadTable, "levels of string"),
     ("ids that are null", identified("a", None, "c"), BadTable, f"{FILE}, row 1: the object id in column object_id"),
     ("ids that are all null", identified(None, None, kind=pa.null()), BadTable, "row 0: the object id"),
     ("an id twice", identified("a", "b", "a"), DuplicateObjectIds, f"'a' stands in {FILE}, row 0, and in {FILE}, row"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from embedder.adapters.base import Adapter
 from embedder.adapters.batches import run_batch
-from embedder.adapters.loading import load_adapter
+from embedder.adapters.loading import KeptAdapter, load_adapter
 from embedder.catalogue.models import find_model
 from embedder.device import choose_device
 from embedder.resolve import resolve_model
@@ -88,14 +89,49 @@ def test_a_black_picture_has_a_direction(adapter: Adapter) -> None:
 def test_each_efficientnet_has_its_own_input_size(name: str, side: int, settings: Settings, pictures: Pictures) -> None:
     adapter = load(name, settings)
     inputs = adapter.prepare(pictures[0])
-    assert inputs.shape == (3, side, side)
+    assert inputs.shape == (side, side, 3)
     assert encode(adapter, [inputs]).shape == (1, 1280)
 
 
 def test_efficientnet_sees_pixels_as_it_was_trained_on_them(settings: Settings) -> None:
     adapter = load("efficientnet-lite0", settings)
-    for level in (0, 127, 255):
-        assert (adapter.prepare(np.full((96, 96, 3), level, np.uint8)) == (level - 127) / 128).all()
+    seen: list[torch.Tensor] = []
+    stem = adapter._network._conv_stem  # type: ignore[attr-defined]
+    stem.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    levels = (0, 127, 255)
+    picture = np.stack([np.full((96, 96), level, np.uint8) for level in levels], axis=-1)
+    encode(adapter, [adapter.prepare(picture)])
+    expected = torch.tensor([(level - 127) / 128 for level in levels])[None, :, None, None].expand(1, 3, 224, 224)
+    assert torch.equal(seen[0], expected)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"])
+def test_what_an_efficientnet_is_spared_changes_no_bit(name: str, settings: Settings, pictures: Pictures) -> None:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    adapter = load(name, settings)
+    inputs = [adapter.prepare(picture) for picture in pictures[:3]]
+    plain = EfficientNet.from_name(name)
+    plain.load_state_dict(adapter._network.state_dict())  # type: ignore[attr-defined]
+    plain = plain.eval().to(memory_format=torch.channels_last)
+    pixels = (torch.from_numpy(np.stack(inputs)).permute(0, 3, 1, 2).float() - 127) / 128  # type: ignore[arg-type]
+    with torch.inference_mode():
+        expected = plain.extract_features(pixels).mean(dim=(2, 3)).numpy()
+    np.testing.assert_array_equal(encode(adapter, inputs), expected)
+
+
+def test_a_model_is_kept_until_another_is_wanted(settings: Settings) -> None:
+    models = KeptAdapter(settings)
+    model = resolve_model(find_model("efficientnet-lite0"), settings)
+    first = models.load(model, "float32")
+    assert models.load(model, "float32") is first
+    gone, network = weakref.ref(first), weakref.ref(first._network)  # type: ignore[attr-defined]
+    del first
+    with pytest.raises(CheckpointUnavailable):  # let go before the other is loaded, and so even if it cannot be
+        models.load(model.model_copy(update={"revision": "0.0.1"}), "float32")
+    assert gone() is None
+    assert network() is None
+    assert models.load(model, "bfloat16") is not models.load(model, "float32")
 
 
 def test_trained_weights_tell_a_disc_from_a_grating(settings: Settings) -> None:

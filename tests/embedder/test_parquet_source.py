@@ -59,8 +59,6 @@ def test_any_row_range_is_the_same_rows(
             assert sample.observation.flux.dtype == np.float32
             assert (sample.observation.flux == np.asarray(rows[sample.row]["flux"], np.float32)).all()
             assert sample.observation.scale == pytest.approx(0.168)
-            assert sample.observation.mask is not None
-            assert sample.observation.mask.all()
 
 
 def test_without_an_id_column_the_position_in_the_split_is_the_id(
@@ -114,7 +112,7 @@ def test_neither_earlier_row_groups_nor_other_columns_are_read(
     footer = pq.read_metadata(path)
     group = footer.row_group(7)
     chunks = [group.column(index) for index in range(group.num_columns)]
-    wanted = ("hsc_image.flux", "hsc_image.band", "hsc_image.scale", "hsc_image.mask", "object_id")
+    wanted = ("hsc_image.flux", "hsc_image.band", "hsc_image.scale", "object_id")
     needed = sum(chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema.startswith(wanted))
     assert needed <= counting.read < 1.1 * needed + 10_000 < 0.1 * path.stat().st_size
 

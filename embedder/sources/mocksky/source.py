@@ -147,7 +147,7 @@ def _observation(modality: str, arrays: Arrays) -> Observation:
         ivar, clean = np.asarray(arrays["ivar"], np.float32), np.asarray(arrays["mask"], np.bool_)
         return Spectrum(flux, ivar, wavelength().astype(np.float32), clean)
     survey = SURVEYS[modality]
-    return Image(survey.band_names, flux, survey.scale, np.ones(flux.shape, np.bool_) if survey is HSC else None)
+    return Image(survey.band_names, flux, survey.scale)
 
 
 def _label_row(galaxy: Galaxy) -> tuple[float, ...]:
