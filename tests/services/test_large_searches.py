@@ -342,6 +342,7 @@ def test_a_damaged_table_is_searched_in_steps_again(scorer: Scorer, store: Memor
     for key in list(store.keys(keys.SCORES)):
         store.delete(key)
     score_worker._known.cache_clear()
+    score_worker._shelf.cache_clear()  # a worker that begins, and has no table of its own
     scorer.reconciler._ledger.forget()
     scorer.reconciler._complete.clear()
     scorer._board.begin_epoch()
