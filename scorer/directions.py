@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from shared.errors import DegenerateEmbedding
+from shared.errors import DegenerateEmbedding, ZeroVector
 
 _SAME = 1e-12  # as ties among neighbours
 _ROWS = 4096
@@ -28,4 +28,13 @@ def one_direction(label: str) -> DegenerateEmbedding:
         f"all vectors of {label} have the same direction: no object is nearer than another",
         "vectors that differ in direction",
         "look at the layer the vectors are taken from, and at what the model was shown",
+    )
+
+
+def zero_vector(object_id: str, count: int) -> ZeroVector:
+    """The error of vectors without a direction. object_id: of the first of them; count: of all."""
+    return ZeroVector(
+        f"the vector of object {object_id!r} is zero ({count} such objects)",
+        "vectors with a direction",
+        "look at this object's pixels or samples, and at the layer the vector is taken from",
     )

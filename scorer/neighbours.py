@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scorer.comparison import Neighbours
+from scorer.directions import zero_vector
 from scorer.sketches import make_plan
-from shared.errors import TooFewObjects, ZeroVector
+from shared.errors import TooFewObjects
 from shared.vectors import Vectors
 
 # Goes up whenever the same vectors may give another table, so that no cached table outlives its meaning.
@@ -98,11 +99,7 @@ def refuse_zeros(vectors: Vectors) -> None:
     norms = _norms(vectors.matrix)
     if not norms.all():
         first = vectors.object_ids[int(norms.argmin())]
-        raise ZeroVector(
-            f"the vector of object {first!r} is zero ({np.count_nonzero(norms == 0)} such objects)",
-            "vectors with a direction",
-            "look at this object's pixels or samples, and at the layer the vector is taken from",
-        )
+        raise zero_vector(first, int(np.count_nonzero(norms == 0)))
 
 
 class _Directions(NamedTuple):

@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scorer.directions import one_direction, point_apart
+from scorer.directions import one_direction, point_apart, zero_vector
 from scorer.neighbours import SEARCH_VERSION
-from scorer.pairing import id_set_digest, join
+from scorer.pairing import id_set_digest
 from scorer.search.grid import PRODUCTS, cut, is_large
 from scorer.search.places import Rows, read_rows, write_places
 from scorer.search.records import Join, Search, read_search, sides_searched
+from scorer.shelf import Shelf
+from scorer.whole import read_whole, share
 from shared import keys
-from shared.contracts import EmbeddingSpec, ScoreSpec
-from shared.embeddings import load_object_ids, read_manifest_with_hash, read_parts
-from shared.errors import NotReady, ZeroVector
+from shared.contracts import ScoreSpec
+from shared.embeddings import read_parts
 from shared.outcomes import Manifest
 from shared.records import sha256_of
 from shared.store import ObjectStore
@@ -43,11 +44,15 @@ def plan_searches(
     vectors of a side that is to be searched, part by part. Raises NotReady while an embedding is not whole,
     ZeroVector, DegenerateEmbedding, and what the store has lost or altered.
     """
-    (left, ours), (right, theirs) = (_read_whole(store, side) for side in (spec.pair.left, spec.pair.right))
-    overlap = join(load_object_ids(store, left), load_object_ids(store, right), at_least=0)
-    sides = _Side(left, ours, overlap.left_rows), _Side(right, theirs, overlap.right_rows)
+    shelf = Shelf.of_nothing()
+    left, right = (read_whole(store, side, shelf) for side in (spec.pair.left, spec.pair.right))
+    overlap = share(left, right, at_least=0, shelf=shelf)
+    sides = (
+        _Side(left.manifest, left.sha256, overlap.left_rows),
+        _Side(right.manifest, right.sha256, overlap.right_rows),
+    )
     ids = overlap.object_ids
-    found = Join(left=ours, right=theirs, objects=len(ids), id_set=id_set_digest(ids))
+    found = Join(left=left.sha256, right=right.sha256, objects=len(ids), id_set=id_set_digest(ids))
     k, wanted = spec.scoring.largest_k, {side.digest for side in sides_searched(spec)}
     for side in sides:
         if side.manifest.spec.digest in wanted and is_large(len(ids), side.manifest.dimension, k, products):
@@ -110,19 +115,6 @@ def _check_directions(store: ObjectStore, side: _Side, object_ids: tuple[str, ..
         zeros += rows[~matrix.any(axis=1)].tolist()
         apart = apart or bool(zeros) or point_apart(first, matrix)
     if zeros:
-        raise ZeroVector(
-            f"the vector of object {object_ids[min(zeros)]!r} is zero ({len(zeros)} such objects)",
-            "vectors with a direction",
-            "look at this object's pixels or samples, and at the layer the vector is taken from",
-        )
+        raise zero_vector(object_ids[min(zeros)], len(zeros))
     if not apart:
         raise one_direction(side.manifest.spec.label)
-
-
-def _read_whole(store: ObjectStore, spec: EmbeddingSpec) -> tuple[Manifest, str]:
-    found = read_manifest_with_hash(store, spec)
-    if found is None:
-        raise NotReady(
-            f"the embedding {spec.label} is not whole", "a manifest", "wait for its job, or submit its study again"
-        )
-    return found
